@@ -1,0 +1,60 @@
+# `make help` lists the targets. Each one does its own set-up: Python 3.11 to 3.13 and make are all it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SECONDS ?= 300
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint unit golden integration fuzz bench load chaos fmt clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Upwell needs Python 3.11 to 3.13, this is %d.%d. Try: make PYTHON=python3.12" % v)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+setup: $(STAMP) ## make .venv and install
+
+demo: $(STAMP) ## from zero to N and back, on this machine
+	$(BIN)/upwell demo $(DEMO_ARGS)
+
+test: lint unit golden integration fuzz ## everything CI runs
+
+lint: $(STAMP) ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(STAMP) ## pure logic, under a minute
+	$(BIN)/pytest tests/unit -n 2 $(PYTEST_ARGS)
+
+golden: $(STAMP) ## recorded outcomes of the reference (UPWELL_GOLDEN names their folder)
+	$(BIN)/pytest tests/golden -n 2 $(PYTEST_ARGS)
+
+integration: $(STAMP) ## real processes, real sockets
+	$(BIN)/pytest tests/integration $(PYTEST_ARGS)
+
+fuzz: $(STAMP) ## hypothesis with fixed seeds
+	$(BIN)/pytest tests/fuzz -n 2 $(PYTEST_ARGS)
+
+bench: $(STAMP) ## requests/s, CPU per request and memory of the queue-proxy beside HAProxy
+	$(BIN)/python -m bench.queueproxy $(BENCH_ARGS)
+
+load: $(STAMP) ## locust scenarios against the local platform, headless, bounded
+	$(BIN)/python -m bench.load $(LOAD_ARGS)
+
+chaos: $(STAMP) ## kill processes under load for SECONDS (300); exit 1 if a safe request was lost
+	$(BIN)/python -m bench.chaos --seconds $(SECONDS) $(CHAOS_ARGS)
+
+fmt: $(STAMP) ## format and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## remove .venv, caches and what runs left behind
+	rm -rf $(VENV) .upwell build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/out

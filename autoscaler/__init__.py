@@ -1,0 +1,1 @@
+"""The autoscaler: metrics in, desired scale and Serve or Proxy mode out."""

@@ -1,0 +1,1 @@
+"""The controller: turns Services, Configurations, Revisions and Routes into the objects that run them."""

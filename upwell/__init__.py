@@ -1,0 +1,1 @@
+"""Upwell: Knative Serving's data plane, autoscaler and control plane in Python."""

@@ -1,0 +1,1 @@
+"""A laptop's cluster: the embedded API server and the process runtime behind `upwell up`."""
