@@ -1,0 +1,195 @@
+"""The Kubernetes API as seven verbs on plain JSON objects.
+
+Every method takes a `Resource` (upwell.api.resources) and works with the dictionaries that travel on the wire.
+Errors are `ApiError` and its family (upwell.cluster.errors); nothing is retried here, because only the caller
+knows whether its decision still holds: reconcilers queue again, informers resume, leaders count the time.
+"""
+
+import json
+import random
+from collections.abc import AsyncIterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, Final
+
+import aiohttp
+
+from upwell.api.objects import Object, name_of, namespace_of
+from upwell.api.resources import Resource
+from upwell.cluster.connection import Connection, connect
+from upwell.cluster.errors import Gone, Unavailable, error_for
+
+__all__ = ["Client", "PatchType"]
+
+PAGE: Final = 500
+"""Objects per page of a list, as other clients ask for."""
+
+Listing = tuple[list[Object], str]
+"""Objects, and the resourceVersion of the whole list."""
+
+
+class PatchType(StrEnum):
+    """How a patch is written; the value is its media type."""
+
+    MERGE = "application/merge-patch+json"
+    JSON = "application/json-patch+json"
+
+
+class Client:
+    """One API server; see `connect`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @classmethod
+    async def connect(cls, kubeconfig: str | None = None) -> "Client":
+        """Use `kubeconfig`, else $KUBECONFIG, else the pod's service account, else ~/.kube/config.
+
+        Nothing is sent yet. Raise ConfigError when there is no usable configuration.
+        """
+        return cls(await connect(kubeconfig))
+
+    @property
+    def host(self) -> str:
+        """The server's base URL."""
+        return self._connection.host
+
+    async def get(self, resource: Resource, name: str, namespace: str = "") -> Object:
+        return _object(await self._connection.request("GET", resource.path(namespace, name)))
+
+    async def list(self, resource: Resource, namespace: str = "", *, labels: str = "", fields: str = "") -> Listing:
+        """All objects (of `namespace`, or of every one) and the resourceVersion to watch from.
+
+        Long lists come in pages. When the position of the next page has expired, which large and busy clusters do,
+        the list is read once more in one piece.
+        """
+        try:
+            return await self._list(resource, namespace, [*_selectors(labels, fields), ("limit", str(PAGE))])
+        except Gone:
+            return await self._list(resource, namespace, _selectors(labels, fields))
+
+    async def _list(self, resource: Resource, namespace: str, query: Sequence[tuple[str, str]]) -> Listing:
+        items: list[Object] = []
+        position: list[tuple[str, str]] = []
+        while True:
+            page = _object(await self._connection.request("GET", resource.path(namespace), query=[*query, *position]))
+            items += (_typed(resource, item) for item in page.get("items") or ())
+            metadata = page.get("metadata") or {}
+            if not metadata.get("continue"):
+                return items, str(metadata.get("resourceVersion") or "")
+            position = [("continue", metadata["continue"])]
+
+    async def watch(
+        self, resource: Resource, namespace: str = "", *, resource_version: str, labels: str = "", fields: str = ""
+    ) -> AsyncIterator[tuple[str, Object]]:
+        """What happens after `resource_version`: ADDED, MODIFIED, DELETED or BOOKMARK, and the object.
+
+        Ends when the server ends it, which it does every few minutes. Raise Gone when the position is too old, and
+        Unavailable when the connection breaks. A bookmark's object has nothing but its resourceVersion.
+        """
+        query = [
+            ("watch", "true"),
+            ("allowWatchBookmarks", "true"),
+            ("resourceVersion", resource_version),
+            # Spread, so that the watches of many processes do not all end in the same second.
+            ("timeoutSeconds", str(random.randint(300, 600))),
+            *_selectors(labels, fields),
+        ]
+        response = await self._connection.stream(resource.path(namespace), query)
+        try:
+            async for line in _lines(response):
+                yield _event(resource, line)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise Unavailable(0, "NoConnection", f"{self.host}: {str(error) or type(error).__name__}") from error
+        finally:
+            response.close()
+
+    async def create(self, resource: Resource, obj: Object) -> Object:
+        return _object(await self._connection.request("POST", resource.path(namespace_of(obj)), body=obj))
+
+    async def update(self, resource: Resource, obj: Object) -> Object:
+        """Replace an object; with its resourceVersion in it, raise Conflict when it changed meanwhile."""
+        return _object(await self._connection.request("PUT", _path(resource, obj), body=obj))
+
+    async def update_status(self, resource: Resource, obj: Object) -> Object:
+        """Replace an object's status and nothing else."""
+        return _object(await self._connection.request("PUT", _path(resource, obj, "status"), body=obj))
+
+    async def patch(
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str,
+        patch: Any,
+        kind: PatchType = PatchType.MERGE,
+        subresource: str = "",
+    ) -> Object:
+        path = resource.path(namespace, name, subresource)
+        return _object(await self._connection.request("PATCH", path, body=patch, headers={"Content-Type": kind.value}))
+
+    async def delete(
+        self, resource: Resource, name: str, namespace: str = "", *, uid: str = "", propagation: str = "Background"
+    ) -> None:
+        """Ask for an object's deletion; with `uid`, raise Conflict when the name is another object's by now."""
+        options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
+        if uid:
+            options["preconditions"] = {"uid": uid}
+        await self._connection.request("DELETE", resource.path(namespace, name), body=options)
+
+    async def raw(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: Sequence[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Any request; the answer parsed where it is JSON, else as text."""
+        return await self._connection.request(method, path, query=query, body=body, headers=headers)
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+
+def _path(resource: Resource, obj: Object, subresource: str = "") -> str:
+    return resource.path(namespace_of(obj), name_of(obj), subresource)
+
+
+def _selectors(labels: str, fields: str) -> Sequence[tuple[str, str]]:
+    return [pair for pair in (("labelSelector", labels), ("fieldSelector", fields)) if pair[1]]
+
+
+def _object(content: Any) -> Object:
+    if not isinstance(content, dict):
+        raise Unavailable(0, "NotJSON", "the API server answered with something else than a JSON object")
+    return content
+
+
+def _typed(resource: Resource, obj: Object) -> Object:
+    # Lists of built-in kinds leave these out of their items.
+    obj.setdefault("apiVersion", resource.api_version)
+    obj.setdefault("kind", resource.kind)
+    return obj
+
+
+async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    parts: list[bytes] = []
+    async for chunk in response.content.iter_any():
+        *complete, rest = chunk.split(b"\n")
+        for end in complete:
+            parts.append(end)
+            if line := b"".join(parts).strip():
+                yield line
+            parts.clear()
+        parts.append(rest)
+
+
+def _event(resource: Resource, line: bytes) -> tuple[str, Object]:
+    try:
+        event = json.loads(line)
+        kind, obj = str(event["type"]), event["object"]
+    except (ValueError, KeyError, TypeError):
+        raise Unavailable(0, "NotJSON", f"a line of the watch of {resource.plural} is not an event") from None
+    if kind == "ERROR":
+        raise error_for(int(obj.get("code") or 500), obj)
+    return kind, _typed(resource, obj)
