@@ -7,7 +7,7 @@ SECONDS ?= 300
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit golden integration fuzz bench load chaos fmt clean
+.PHONY: help setup demo test lint unit golden integration fuzz bench load chaos fmt docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ chaos: $(STAMP) ## kill processes under load for SECONDS (300); exit 1 if a safe
 fmt: $(STAMP) ## format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(STAMP) ## write the pages that are made from the code
+	$(BIN)/python -m upwell.cli.reference > docs/reference/cli.md
 
 clean: ## remove .venv, caches and what runs left behind
 	rm -rf $(VENV) .upwell build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/out

@@ -15,7 +15,7 @@ import aiohttp
 
 from upwell.api.objects import Object, name_of, namespace_of
 from upwell.api.resources import Resource
-from upwell.cluster.connection import Connection, connect
+from upwell.cluster.connection import ENDLESS, STREAMING, Connection, connect
 from upwell.cluster.errors import Gone, Unavailable, error_for
 
 __all__ = ["Client", "PatchType"]
@@ -94,10 +94,21 @@ class Client:
             ("timeoutSeconds", str(random.randint(300, 600))),
             *_selectors(labels, fields),
         ]
-        response = await self._connection.stream(resource.path(namespace), query)
+        async for line in self._stream(resource.path(namespace), query, STREAMING):
+            yield _event(resource, line)
+
+    async def lines(self, path: str, query: Sequence[tuple[str, str]] = ()) -> AsyncIterator[str]:
+        """The lines of a text as they come, such as a log that is followed; raise Unavailable when it breaks off."""
+        async for line in self._stream(path, query, ENDLESS):
+            yield line.decode("utf-8", "replace")
+
+    async def _stream(
+        self, path: str, query: Sequence[tuple[str, str]], timeout: aiohttp.ClientTimeout
+    ) -> AsyncIterator[bytes]:
+        response = await self._connection.stream(path, query, timeout)
         try:
             async for line in _lines(response):
-                yield _event(resource, line)
+                yield line
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise Unavailable(0, "NoConnection", f"{self.host}: {str(error) or type(error).__name__}") from error
         finally:
@@ -182,6 +193,8 @@ async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
                 yield line
             parts.clear()
         parts.append(rest)
+    if line := b"".join(parts).strip():
+        yield line
 
 
 def _event(resource: Resource, line: bytes) -> tuple[str, Object]:

@@ -15,7 +15,6 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import aiohttp
-import yaml
 from kubernetes_asyncio import config
 from kubernetes_asyncio.client import ApiClient, Configuration
 
@@ -28,6 +27,8 @@ USER_AGENT: Final = "upwell"
 ORDINARY: Final = aiohttp.ClientTimeout(total=30, sock_connect=5)
 STREAMING: Final = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=120)
 """Servers send a bookmark about once a minute; two silent minutes mean that the connection is dead."""
+ENDLESS: Final = aiohttp.ClientTimeout(total=None, sock_connect=5)
+"""For a log that may say nothing for hours."""
 
 
 class Connection:
@@ -60,10 +61,12 @@ class Connection:
             raise self._unreachable(error) from error
         return _parsed(response, data)
 
-    async def stream(self, path: str, query: Sequence[tuple[str, str]]) -> aiohttp.ClientResponse:
+    async def stream(
+        self, path: str, query: Sequence[tuple[str, str]], timeout: aiohttp.ClientTimeout
+    ) -> aiohttp.ClientResponse:
         """Open a stream and return its response, which the caller closes; raise ApiError."""
         try:
-            response = await self._send("GET", path, query, None, None, STREAMING)
+            response = await self._send("GET", path, query, None, None, timeout)
             if response.status == 200:
                 return response
             async with response:
@@ -118,28 +121,36 @@ async def connect(kubeconfig: str | None = None) -> Connection:
     named, origin = (kubeconfig, "kubeconfig") if kubeconfig else (os.environ.get("KUBECONFIG", ""), "KUBECONFIG")
     configuration = Configuration()
     loader = None
-    try:
-        if named:
-            loader = await _load_file(named, origin, configuration)
-        elif os.environ.get("KUBERNETES_SERVICE_HOST"):
-            config.load_incluster_config(  # type: ignore[no-untyped-call]
-                client_configuration=configuration
-            )
-        elif (default := Path.home() / ".kube" / "config").exists():
-            loader = await _load_file(str(default), "kubeconfig", configuration)
-        else:
-            raise ConfigError(
-                "no cluster to talk to: set KUBECONFIG to a kubeconfig file (`upwell up` writes .upwell/kubeconfig)"
-            )
-    except (config.ConfigException, yaml.YAMLError, OSError) as error:
-        raise ConfigError(f'{origin}="{named}": {" ".join(str(error).split())}') from error
+    if named:
+        loader = await _load_file(named, origin, configuration)
+    elif os.environ.get("KUBERNETES_SERVICE_HOST"):
+        _load_service_account(configuration)
+    elif (default := Path.home() / ".kube" / "config").exists():
+        loader = await _load_file(str(default), "kubeconfig", configuration)
+    else:
+        raise ConfigError(
+            "no cluster to talk to: set KUBECONFIG to a kubeconfig file (`upwell up` writes .upwell/kubeconfig)"
+        )
     return Connection(_api_client(configuration), loader)
 
 
 async def _load_file(path: str, origin: str, configuration: Configuration) -> Any:
     if not any(os.path.isfile(os.path.expanduser(part)) for part in path.split(os.pathsep)):  # noqa: ASYNC240 - at start
         raise ConfigError(f'{origin}="{path}": there is no such file; it has to be a kubeconfig')
-    return await config.load_kube_config(config_file=path, client_configuration=configuration, persist_config=False)
+    try:
+        return await config.load_kube_config(config_file=path, client_configuration=configuration, persist_config=False)
+    except Exception as error:
+        # Depending on what is wrong with the file, kubernetes-asyncio lets out nearly any kind of exception.
+        raise ConfigError(
+            f'{origin}="{path}" cannot be used as a kubeconfig: {" ".join(str(error).split())}'
+        ) from error
+
+
+def _load_service_account(configuration: Configuration) -> None:
+    try:
+        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except (config.ConfigException, OSError) as error:
+        raise ConfigError(f"the pod's service account cannot be used: {error}") from error
 
 
 def _api_client(configuration: Configuration) -> ApiClient:

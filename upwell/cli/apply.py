@@ -1,0 +1,59 @@
+"""`upwell apply`: create what is not there, replace what differs, and say which it was."""
+
+from typing import Any
+
+from upwell.api.objects import Object, mutable, name_of, namespace_of
+from upwell.cli.documents import Document
+from upwell.cli.errors import CommandError
+from upwell.cluster.client import Client
+from upwell.cluster.errors import ApiError, Conflict, NotFound
+
+__all__ = ["apply_document", "apply_documents"]
+
+_ATTEMPTS = 5
+
+
+async def apply_documents(client: Client, documents: list[Document]) -> list[str]:
+    """Apply all; a line for each. The first that is refused ends it, with file and line."""
+    lines: list[str] = []
+    for document in documents:
+        try:
+            verb = await apply_document(client, document)
+        except ApiError as error:
+            raise CommandError(f"{document.where}: {error.message}") from error
+        lines.append(f"{document.resource.kind.lower()} {name_of(document.obj)} {verb}")
+    return lines
+
+
+async def apply_document(client: Client, document: Document) -> str:
+    """Make the API server hold this object; returns created, configured or unchanged."""
+    resource, wanted = document.resource, document.obj
+    for _ in range(_ATTEMPTS):
+        try:
+            current = await client.get(resource, name_of(wanted), namespace_of(wanted))
+        except NotFound:
+            await client.create(resource, wanted)
+            return "created"
+        try:
+            stored = await client.update(resource, _merged(current, wanted))
+        except Conflict:
+            continue
+        same = stored["metadata"]["resourceVersion"] == current["metadata"]["resourceVersion"]
+        return "unchanged" if same else "configured"
+    raise CommandError(f"{document.where}: somebody else keeps changing {name_of(wanted)}", "apply it again")
+
+
+def _merged(current: Object, wanted: Object) -> Object:
+    """The file's object, with what the API server and the controllers keep in the metadata."""
+    merged = mutable(wanted)
+    metadata: dict[str, Any] = merged["metadata"]
+    for field in ("labels", "annotations"):
+        both = {**(current["metadata"].get(field) or {}), **(metadata.get(field) or {})}
+        if both:
+            metadata[field] = both
+    for field in ("resourceVersion", "uid", "finalizers", "ownerReferences"):
+        if field in current["metadata"]:
+            metadata[field] = current["metadata"][field]
+    if "status" in current:
+        merged["status"] = current["status"]
+    return merged

@@ -1,0 +1,91 @@
+"""`upwell up`: the whole platform on this machine, until Ctrl-C."""
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+from upwell.api.objects import name_of, namespace_of
+from upwell.api.resources import SERVICE
+from upwell.cli.apply import apply_documents
+from upwell.cli.documents import Document, load_files
+from upwell.cli.errors import CommandError
+from upwell.cli.observe import observing
+from upwell.cli.session import FOLDER, platform_root
+from upwell.local.platform import Platform, PlatformError
+
+__all__ = ["up"]
+
+_READY_SECONDS = 60.0
+
+
+async def up(files: list[str], namespace: str, port: int) -> None:
+    """Start the platform, apply the files, and stay until SIGINT or SIGTERM; leaves no process behind."""
+    paths = [Path(file) for file in files] or [Path("service.yaml")]
+    documents = load_files(paths, namespace) if files or paths[0].exists() else []
+    platform = Platform(platform_root(), gateway_port=port)
+    stopping = _stop_signal()
+    try:
+        await _until(stopping, _start(platform, documents))
+        if not stopping.is_set():
+            await _until(stopping, platform.run())
+    except PlatformError as error:
+        raise CommandError(str(error)) from error
+    finally:
+        print("stopping …", flush=True)
+        await platform.stop()
+        print("stopped; what was applied is kept in .upwell and comes back with the next `upwell up`", flush=True)
+
+
+def _stop_signal() -> asyncio.Event:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stopping.set)
+    return stopping
+
+
+async def _until(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Run `work` until it ends or the user wants to stop, whichever is first."""
+    task = asyncio.create_task(work, name="platform")
+    stop = asyncio.create_task(stopping.wait(), name="stop signal")
+    await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+    if not task.done():
+        task.cancel()
+        await asyncio.wait((task,))
+        return
+    task.result()
+
+
+async def _start(platform: Platform, documents: list[Document]) -> None:
+    print("starting the platform …", flush=True)
+    await platform.start()
+    print(f"gateway  http://127.0.0.1:{platform.gateway_port}")
+    print(f"kubectl  kubectl --kubeconfig {FOLDER}/kubeconfig get ksvc,revisions,pods -A", flush=True)
+    for line in await apply_documents(platform.client, documents):
+        print(line, flush=True)
+    if not documents:
+        print("nothing applied: there is no service.yaml here; in another terminal: upwell apply FILE", flush=True)
+    for document in documents:
+        if document.resource is SERVICE:
+            await announce(platform, document)
+    print("Ctrl-C stops everything.", flush=True)
+
+
+async def announce(platform: Platform, document: Document) -> None:
+    """Wait until a Service is Ready and print how to call it, or why it is not."""
+    name, namespace = name_of(document.obj), namespace_of(document.obj)
+    async with observing(platform.client, namespace, name) as observer:
+        ready = await observer.wait_for(lambda state: state.ready or _failed(state.reason), _READY_SECONDS)
+        state = observer.state
+    if ready and state.ready:
+        print(f"{name} is ready  {state.url}\n  curl {state.url}", flush=True)
+        return
+    reason = state.reason or f"not Ready after {_READY_SECONDS:.0f} s"
+    print(f"{document.where}: {name} is not ready: {reason}\n  upwell logs {name}", flush=True)
+
+
+def _failed(reason: str) -> bool:
+    return reason.startswith(("RevisionFailed", "RevisionMissing", "CommandMissing", "CommandNotFound"))
