@@ -1,0 +1,98 @@
+"""The endpoints of a Service: the union of its slices, by port name."""
+
+import pytest
+
+from tests.unit.cluster.fake_api import FakeApi
+from upwell.api.names import LABEL_SLICE_SERVICE
+from upwell.api.objects import Key, new_object
+from upwell.api.resources import ENDPOINT_SLICE
+from upwell.clock import FakeClock
+from upwell.cluster.endpoints import Address, EndpointTracker
+from upwell.cluster.informer import Informer
+from upwell.cluster.runtime import running
+
+SERVICE = Key("default", "hello")
+
+
+def endpoint(host: str, **conditions: bool) -> dict[str, object]:
+    return {"addresses": [host], "conditions": conditions}
+
+
+def put(api: FakeApi, name: str, endpoints: list[dict[str, object]], **ports: int) -> None:
+    api.put(
+        ENDPOINT_SLICE,
+        new_object(
+            ENDPOINT_SLICE,
+            "default",
+            name,
+            metadata={"labels": {LABEL_SLICE_SERVICE: "hello"}},
+            endpoints=endpoints,
+            ports=[{"name": port, "port": number} for port, number in ports.items()],
+        ),
+    )
+
+
+async def test_slices_with_ports_of_their_own_are_united() -> None:
+    api, clock = FakeApi(), FakeClock()
+    put(api, "a", [endpoint("10.0.0.1", ready=True)], http=8012, http2=8013)
+    put(api, "b", [endpoint("10.0.0.1", ready=True), endpoint("10.0.0.2", ready=False)], http=9012)
+    informer = Informer(api, ENDPOINT_SLICE, clock=clock)
+    tracker = EndpointTracker(informer)
+    async with running({"informer": informer.run()}):
+        await clock.advance(0)
+
+        ready, not_ready = tracker.addresses("default", "hello", "http")
+        assert ready == [Address("10.0.0.1", 8012), Address("10.0.0.1", 9012)]
+        assert not_ready == [Address("10.0.0.2", 9012)]
+        assert tracker.addresses("default", "hello", "http2")[0] == [Address("10.0.0.1", 8013)]
+        assert tracker.addresses("default", "other", "http") == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("conditions", "where"),
+    [
+        ({}, "ready"),
+        ({"ready": True}, "ready"),
+        ({"ready": False}, "not ready"),
+        ({"ready": False, "serving": True, "terminating": True}, "nowhere"),
+        ({"ready": True, "terminating": True}, "nowhere"),
+    ],
+)
+async def test_conditions_say_where_an_endpoint_stands(conditions: dict[str, bool], where: str) -> None:
+    api, clock = FakeApi(), FakeClock()
+    put(api, "a", [endpoint("10.0.0.1", **conditions)], http=8012)
+    informer = Informer(api, ENDPOINT_SLICE, clock=clock)
+    tracker = EndpointTracker(informer)
+    async with running({"informer": informer.run()}):
+        await clock.advance(0)
+        ready, not_ready = tracker.addresses("default", "hello", "http")
+
+    assert (len(ready), len(not_ready)) == {"ready": (1, 0), "not ready": (0, 1), "nowhere": (0, 0)}[where]
+
+
+async def test_changes_are_seen_and_told_once_and_only_when_they_matter() -> None:
+    api, clock = FakeApi(), FakeClock()
+    informer = Informer(api, ENDPOINT_SLICE, clock=clock)
+    tracker = EndpointTracker(informer)
+    told: list[Key] = []
+    tracker.on_change(told.append)
+    async with running({"informer": informer.run()}):
+        await clock.advance(0)
+        assert tracker.addresses("default", "hello", "http") == ([], [])
+
+        put(api, "a", [endpoint("10.0.0.1", ready=True)], http=8012)
+        await clock.advance(0)
+        assert tracker.addresses("default", "hello", "http")[0] == [Address("10.0.0.1", 8012)]
+        put(api, "a", [endpoint("10.0.0.1", ready=True)], http=8012)
+        await clock.advance(0)
+        assert told == [SERVICE]
+
+        api.remove(ENDPOINT_SLICE, "default", "a")
+        await clock.advance(0)
+        assert tracker.addresses("default", "hello", "http") == ([], [])
+        assert told == [SERVICE, SERVICE]
+
+
+def test_an_address_reads_as_it_is_dialled() -> None:
+    assert str(Address("10.0.0.1", 80)) == "10.0.0.1:80"
+    assert str(Address("fd00::1", 80)) == "[fd00::1]:80"
