@@ -45,17 +45,18 @@ def run_component(name: str, main: Main, *, about: str, variables: Sequence[tupl
     """Run a component to its end and exit; `variables` are those it reads besides COMMON_VARIABLES."""
     _parse_arguments(name, about, [*variables, *COMMON_VARIABLES])
     log.configure(name, os.environ.get("UPWELL_LOG_LEVEL") or "info", pod=os.environ.get("POD_NAME", ""))
+    status = 0
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_until_signalled(main))
     except* (ConfigError, OSError) as group:
         for error in _leaves(group):
             LOG.error("cannot run", error=" ".join(str(error).split()))
-        sys.exit(1)
+        status = 1
     except* Exception as group:
         LOG.exception("ended by an unexpected error", error="; ".join(repr(error) for error in _leaves(group)))
-        sys.exit(1)
-    sys.exit(0)
+        status = 1
+    sys.exit(status)
 
 
 @asynccontextmanager
