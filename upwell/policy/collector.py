@@ -1,0 +1,165 @@
+"""What each revision's metrics were: stats in, averages over a stable and a panic window out.
+
+A `Collection` belongs to one revision and keeps four windows: concurrency and requests per second, each over the
+stable and the panic window. Every stat counts less what already went through an activator, because the activator
+reports that part itself. A `Collector` holds the collections by revision and remembers how each one's last scrape
+ended.
+
+Stats that cannot be true are to be refused before they get here: `implausible` says why. Pure: the time is an
+argument. Source of the rules: contract, autoscaler.md 4.1, 5.1 and 6.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+
+from upwell.policy.windows import LinearWindow, WeightedWindow, Window
+
+__all__ = [
+    "METRIC_CONCURRENCY",
+    "METRIC_RPS",
+    "WEIGHTED_EXPONENTIAL",
+    "Averages",
+    "Collection",
+    "CollectionSpec",
+    "Collector",
+    "Load",
+    "implausible",
+]
+
+METRIC_CONCURRENCY: Final = "concurrency"
+METRIC_RPS: Final = "rps"
+WEIGHTED_EXPONENTIAL: Final = "weighted-exponential"
+
+ABSURD_LOAD: Final = 1e7
+"""Concurrent requests, or requests per second, that no single reporter can have seen."""
+
+
+class Load(Protocol):
+    """The figures of a stat that matter here; `upwell.api.stat.Stat` is one."""
+
+    @property
+    def average_concurrent_requests(self) -> float: ...
+    @property
+    def average_proxied_concurrent_requests(self) -> float: ...
+    @property
+    def request_count(self) -> float: ...
+    @property
+    def proxied_request_count(self) -> float: ...
+
+
+def implausible(load: Load) -> str | None:
+    """Why `load` cannot be true, or None when it may be."""
+    for name, value in (
+        ("average_concurrent_requests", load.average_concurrent_requests),
+        ("average_proxied_concurrent_requests", load.average_proxied_concurrent_requests),
+        ("request_count", load.request_count),
+        ("proxied_request_count", load.proxied_request_count),
+    ):
+        if not math.isfinite(value):
+            return f"{name} is {value}"
+        if value < 0:
+            return f"{name} is negative"
+        if value > ABSURD_LOAD:
+            return f"{name} is above {ABSURD_LOAD:.0f}"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionSpec:
+    """What to collect for one revision."""
+
+    stable_window: float
+    """Seconds."""
+    panic_window: float
+    """Seconds."""
+    scrapes_pods: bool = True
+    """False when the activator is always in the path, so that its reports are the whole truth."""
+    aggregation: str = ""
+    """`weighted-exponential`; anything else averages linearly."""
+
+
+class Averages(NamedTuple):
+    """One metric over the two windows."""
+
+    stable: float
+    panic: float
+
+
+class Collection:
+    """One revision's windows."""
+
+    __slots__ = ("_concurrency", "_panic_concurrency", "_panic_requests", "_requests", "last_error", "spec")
+
+    def __init__(self, spec: CollectionSpec) -> None:
+        self.spec = spec
+        self.last_error: str | None = None
+        """How the most recent scrape failed; None when it did not."""
+        kind = WeightedWindow if spec.aggregation == WEIGHTED_EXPONENTIAL else LinearWindow
+        self._concurrency: Window = kind(spec.stable_window)
+        self._panic_concurrency: Window = kind(spec.panic_window)
+        self._requests: Window = kind(spec.stable_window)
+        self._panic_requests: Window = kind(spec.panic_window)
+
+    def record(self, at: float, load: Load) -> None:
+        """Take in what a reporter saw in the second of Unix time `at`."""
+        concurrency = load.average_concurrent_requests - load.average_proxied_concurrent_requests
+        self._concurrency.record(at, concurrency)
+        self._panic_concurrency.record(at, concurrency)
+        requests = load.request_count - load.proxied_request_count
+        self._requests.record(at, requests)
+        self._panic_requests.record(at, requests)
+
+    def averages(self, metric: str, now: float) -> Averages | None:
+        """Both averages of `metric` (`rps`, else concurrency); None when there is no data to tell from.
+
+        Without scraping, silence means no traffic: then empty windows average to 0.
+        """
+        if metric == METRIC_RPS:
+            stable, panic = self._requests, self._panic_requests
+        else:
+            stable, panic = self._concurrency, self._panic_concurrency
+        if self.spec.scrapes_pods and stable.is_empty(now):
+            return None
+        return Averages(stable.average(now), panic.average(now))
+
+    def update(self, spec: CollectionSpec, now: float) -> None:
+        """Go on with other windows or another target; the way of averaging stays what it was at the start."""
+        self.spec = spec
+        self._concurrency.resize(spec.stable_window, now)
+        self._requests.resize(spec.stable_window, now)
+        self._panic_concurrency.resize(spec.panic_window, now)
+        self._panic_requests.resize(spec.panic_window, now)
+
+
+K = TypeVar("K")
+
+
+class Collector(Generic[K]):
+    """The collections of all revisions, by whatever key their owner uses."""
+
+    __slots__ = ("collections",)
+
+    def __init__(self) -> None:
+        self.collections: dict[K, Collection] = {}
+
+    def update(self, key: K, spec: CollectionSpec, now: float) -> Collection:
+        """Start collecting for `key`, or go on with a changed `spec`."""
+        collection = self.collections.get(key)
+        if collection is None:
+            collection = self.collections[key] = Collection(spec)
+        else:
+            collection.update(spec, now)
+        return collection
+
+    def delete(self, key: K) -> None:
+        """Stop collecting for `key` and forget what was seen."""
+        self.collections.pop(key, None)
+
+    def record(self, key: K, at: float, load: Load) -> bool:
+        """Take in a stat for `key`; False when nothing is collected for it."""
+        collection = self.collections.get(key)
+        if collection is None:
+            return False
+        collection.record(at, load)
+        return True
