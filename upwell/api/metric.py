@@ -6,7 +6,7 @@ made; later only its spec is kept in step. Durations are nanoseconds. Source: co
 
 from typing import Any, Final
 
-from upwell.api.conditions import READY, ConditionSet, Conditions
+from upwell.api.conditions import READY, Conditions, ConditionSet
 from upwell.api.names import LABEL_REVISION
 from upwell.api.objects import (
     Key,

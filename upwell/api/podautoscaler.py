@@ -9,7 +9,7 @@ autoscaler.md 3.1.
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from upwell.api.conditions import ConditionSet, Conditions, find
+from upwell.api.conditions import Conditions, ConditionSet, find
 from upwell.api.names import ANNOTATION_CLASS
 from upwell.api.objects import Object, annotations_of, timestamp_seconds
 
@@ -24,8 +24,8 @@ __all__ = [
     "class_of",
     "container_concurrency",
     "mark_activating",
-    "mark_not_owned",
     "mark_no_traffic",
+    "mark_not_owned",
     "mark_timed_out",
     "protocol",
     "reachability",
