@@ -1,0 +1,1 @@
+"""The embedded Kubernetes-compatible API server: what `upwell up` puts where a cluster has kube-apiserver."""
