@@ -44,8 +44,8 @@ class _Output:
         stream = self.stream or sys.stderr
         now = datetime.now(UTC)
         logger = f"{self.component}.{name}" if name else self.component
-        line = self._text if stream.isatty() else self._json
         try:
+            line = self._text if stream.isatty() else self._json
             stream.write(line(now, level, logger, message, values) + "\n")
             stream.flush()
         except (OSError, ValueError):

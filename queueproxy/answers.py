@@ -1,0 +1,32 @@
+"""The answers that the sidecar makes itself.
+
+Plain text with a newline, in the form of the reference's, plus a header that tells the sidecar's 503 from the app's:
+`Upwell-Error: queueproxy; reason=REASON`. Where no byte of the request reached the app, `; unsent` says so, and the
+hop before may send the request elsewhere whatever its method.
+"""
+
+from typing import Final
+
+from upwell.api import names
+from upwell.http import Exchange
+
+__all__ = ["TEXT", "answer_error", "answer_text"]
+
+TEXT: Final = (
+    (b"Content-Type", b"text/plain; charset=utf-8"),
+    (b"X-Content-Type-Options", b"nosniff"),
+)
+_ERROR: Final = names.HEADER_ERROR.encode()
+
+
+def answer_text(exchange: Exchange, status: int, text: bytes, *headers: tuple[bytes, bytes]) -> None:
+    """Answer one line of text."""
+    exchange.respond(status, (*TEXT, *headers), text + b"\n")
+
+
+def answer_error(
+    exchange: Exchange, status: int, reason: str, text: bytes, *headers: tuple[bytes, bytes], unsent: bool
+) -> None:
+    """Answer a failure of the path to the app; `reason` is a stable word for programs."""
+    source = f"queueproxy; reason={reason}" + ("; unsent" if unsent else "")
+    answer_text(exchange, status, text, (_ERROR, source.encode()), *headers)

@@ -1,0 +1,71 @@
+"""What the sidecar answers on its other ports: drain for the kubelet, load for the autoscaler, metrics for the user.
+
+The engine serves these too, so that a sidecar need not load a web framework (contract: queue-proxy.md 2, 9.1, 13.1).
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from queueproxy.answers import answer_text
+from queueproxy.drain import Drainer
+from queueproxy.stats import CONTENT_TYPE as STAT_TYPE
+from queueproxy.stats import StatsReporter
+from upwell.http import Exchange, UpstreamFailure
+from upwell.telemetry.metrics import CONTENT_TYPE as METRICS_TYPE
+from upwell.telemetry.metrics import Registry
+
+__all__ = ["Endpoints", "admin_endpoints", "metrics_endpoints", "stats_endpoints"]
+
+Answer = Callable[[Exchange], None]
+METRICS_PATH: Final = b"/metrics"
+
+
+class Endpoints:
+    """An application that answers certain paths itself, whatever the method, and 404 elsewhere."""
+
+    def __init__(self, routes: Mapping[bytes, Answer]) -> None:
+        self._routes = routes
+
+    def request_received(self, exchange: Exchange) -> None:
+        answer = self._routes.get(exchange.request.target.partition(b"?")[0])
+        if answer is None:
+            answer_text(exchange, 404, b"404 page not found")
+        else:
+            answer(exchange)
+
+    def exchange_ended(self, exchange: Exchange) -> None:
+        """A waiter that leaves stops waiting."""
+        if isinstance(exchange.context, asyncio.Task):
+            exchange.context.cancel()
+
+    def upstream_failed(self, exchange: Exchange, failure: UpstreamFailure) -> None:
+        raise AssertionError("nothing is forwarded here")
+
+
+def admin_endpoints(drainer: Drainer, tasks: asyncio.TaskGroup) -> Endpoints:
+    """`/wait-for-drain`, the preStop hook of the app's container: 200 once drained."""
+
+    async def wait(exchange: Exchange) -> None:
+        await drainer.drain_for_hook()
+        if not exchange.ended:
+            exchange.respond(200)
+
+    def answer(exchange: Exchange) -> None:
+        exchange.context = tasks.create_task(wait(exchange), name="wait for drain")
+
+    return Endpoints({b"/wait-for-drain": answer})
+
+
+def stats_endpoints(reporter: StatsReporter) -> Endpoints:
+    """`/metrics` for the autoscaler, in protobuf only."""
+    return Endpoints(
+        {METRICS_PATH: lambda exchange: exchange.respond(200, ((b"Content-Type", STAT_TYPE),), reporter.message)}
+    )
+
+
+def metrics_endpoints(registry: Registry) -> Endpoints:
+    """`/metrics` for Prometheus."""
+    return Endpoints(
+        {METRICS_PATH: lambda exchange: exchange.respond(200, ((b"Content-Type", METRICS_TYPE),), registry.render())}
+    )

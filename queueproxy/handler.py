@@ -1,0 +1,268 @@
+"""The path of a request through the sidecar, in the order in which things happen to it.
+
+    probe? ── answered here: the app's health, or whether the path to the pod works
+      │
+    count it (statistics), arm its timeouts
+      │
+    slot? ─── none free: wait in line ── line full: 503
+      │
+    forward to the app ── no answer: once more if that is safe, else 502
+      │
+    ended: give the slot to the next in line, count, log
+
+Sources: contract queue-proxy.md 3.1 (probes), 5 (breaker), 6 (timeouts), 7 (headers), 9 (statistics). Whatever
+happens to a request, `exchange_ended` is called once for it, and that is the only place where its slot is released.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from queueproxy.answers import answer_error, answer_text
+from queueproxy.drain import Drainer
+from queueproxy.forwarded import forwarded
+from queueproxy.readiness import Readiness
+from queueproxy.request_log import RequestLog
+from queueproxy.request_metrics import RequestMetrics
+from upwell.api import names
+from upwell.http import Exchange, FailureKind, Upstream, UpstreamFailure
+from upwell.policy.breaker import REJECTED, RUNNING, Breaker
+from upwell.policy.request_stats import RequestStats
+from upwell.telemetry import log
+
+__all__ = ["Handler", "RequestTimeouts"]
+
+
+def _field(name: str) -> bytes:
+    return name.lower().encode()
+
+
+AGENT: Final = b"user-agent"
+PROBE: Final = _field(names.HEADER_PROBE)
+HASH: Final = _field(names.HEADER_HASH)
+KUBELET_PROBE: Final = _field(names.HEADER_KUBELET_PROBE)
+PROXY: Final = _field(names.HEADER_PROXY)
+ORIGINAL_HOST: Final = _field(names.HEADER_ORIGINAL_HOST)
+WAIT: Final = b"upwell-wait"
+"""Ours: the milliseconds for which the caller of a health check is willing to wait for the app."""
+
+HEALTH_AGENTS: Final = tuple(
+    agent.encode() for agent in (names.AGENT_KUBE, names.AGENT_ACTIVATOR, names.AGENT_AUTOSCALER)
+)
+SIDECAR: Final = ((b"Upwell-Sidecar", b"1"),)
+"""In answers to health checks, so that a caller knows that WAIT is understood."""
+WAIT_MAX: Final = 600.0
+REMOVED: Final = frozenset((_field(names.HEADER_REVISION), _field(names.HEADER_NAMESPACE)))
+REMOVED_WITH_FORWARDED: Final = REMOVED | {b"forwarded"}
+NOTHING_ADDED: Final[tuple[tuple[bytes, bytes], ...]] = ()
+ATTEMPTS_MAX: Final = 3
+"""A stale pooled connection costs one attempt; more than two in a row mean that the app is at fault."""
+
+_log = log.get("handler")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestTimeouts:
+    """Seconds; 0 switches the latter two off, a revision timeout below 1 ends every request at once."""
+
+    revision: float
+    response_start: float = 0
+    idle: float = 0
+
+
+class _Ticket:
+    """What is remembered of a request between its arrival and its end."""
+
+    __slots__ = ("arrived", "counted", "entered", "is_probe", "proxied", "started", "waiter")
+
+    def __init__(self, arrived: float) -> None:
+        self.arrived = arrived
+        self.counted = False
+        """Whether it is part of the statistics."""
+        self.entered = False
+        """Whether it has a slot or a place in line."""
+        self.is_probe = False
+        """Left out of metrics, and of the log unless asked for."""
+        self.proxied = False
+        self.started: float | None = None
+        """When the app got it."""
+        self.waiter: asyncio.Task[None] | None = None
+        """The health check it waits for."""
+
+
+class Handler:
+    """The application behind the main port."""
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        *,
+        breaker: Breaker[Exchange] | None,
+        timeouts: RequestTimeouts,
+        stats: RequestStats,
+        drainer: Drainer,
+        readiness: Readiness,
+        tasks: asyncio.TaskGroup,
+        now: Callable[[], float],
+        metrics: RequestMetrics | None = None,
+        request_log: RequestLog | None = None,
+        log_probes: bool = False,
+    ) -> None:
+        """`breaker` None means no limit; `now` gives monotonic seconds; `tasks` owns the waiting health checks."""
+        self._upstream = upstream
+        self._breaker = breaker
+        self._timeouts = timeouts
+        self._stats = stats
+        self._drainer = drainer
+        self._readiness = readiness
+        self._tasks = tasks
+        self._now = now
+        self._metrics = metrics
+        self._request_log = request_log
+        self._log_probes = log_probes
+
+    def request_received(self, exchange: Exchange) -> None:
+        fields = exchange.request.fields
+        ticket = exchange.context = _Ticket(self._now())
+        probe = fields.get(PROBE)
+        agent = fields.get(AGENT)
+        if agent is not None and agent.startswith(HEALTH_AGENTS):
+            ticket.is_probe = True
+            self._answer_health(exchange, ticket, probe or b"")
+        elif probe == b"probe":
+            ticket.is_probe = True
+            self._answer_network_probe(exchange)
+        else:
+            if self._drainer.draining:
+                self._drainer.request_arrived()
+            ticket.is_probe = bool(probe) or bool(fields.get(KUBELET_PROBE))
+            self._admit(exchange, ticket)
+
+    # Probes: table 3.1 of the contract
+
+    def _answer_health(self, exchange: Exchange, ticket: _Ticket, probe: bytes) -> None:
+        if self._drainer.draining:
+            answer_text(exchange, 503, b"shutting down", *SIDECAR)
+        elif probe != b"queue":
+            answer_text(exchange, 400, b"unexpected probe header value: " + probe, *SIDECAR)
+        elif not self._readiness.probed:
+            exchange.respond(200, SIDECAR, b"queue")
+        else:
+            wait = _wait_seconds(exchange.request.fields.get(WAIT))
+            ticket.waiter = self._tasks.create_task(self._check_health(exchange, wait), name="health check")
+
+    async def _check_health(self, exchange: Exchange, wait: float) -> None:
+        ready = await (self._readiness.wait(wait) if wait else self._readiness.check())
+        if exchange.ended:
+            return
+        if self._drainer.draining:
+            answer_text(exchange, 503, b"shutting down", *SIDECAR)
+        elif ready:
+            exchange.respond(200, SIDECAR, b"queue")
+        else:
+            exchange.respond(503, SIDECAR)
+
+    def _answer_network_probe(self, exchange: Exchange) -> None:
+        value = exchange.request.fields.get(HASH)
+        if self._drainer.draining:
+            answer_text(exchange, 503, b"shutting down")
+        elif value:
+            exchange.respond(200, ((names.HEADER_HASH.encode(), value),))
+        else:
+            answer_text(exchange, 400, b'a probe request must contain a non-empty "K-Network-Hash" header')
+
+    # Requests
+
+    def _admit(self, exchange: Exchange, ticket: _Ticket) -> None:
+        timeouts = self._timeouts
+        if timeouts.revision < 1:
+            exchange.respond(504, (), b"request timeout")
+            return
+        exchange.set_timeouts(timeouts.revision, timeouts.response_start, timeouts.idle)
+        fields = exchange.request.fields
+        if fields.get(KUBELET_PROBE):
+            self._forward(exchange, ticket)
+            return
+        ticket.counted = True
+        ticket.proxied = fields.get(PROXY) == b"activator"
+        self._stats.request_in(ticket.arrived, ticket.proxied)
+        breaker = self._breaker
+        if breaker is None:
+            self._forward(exchange, ticket)
+            return
+        admission = breaker.enter(exchange)
+        if admission is REJECTED:
+            self._reject(exchange, "queue-full", b"pending request queue full")
+            return
+        ticket.entered = True
+        if admission is RUNNING:
+            self._forward(exchange, ticket)
+
+    def _reject(self, exchange: Exchange, reason: str, text: bytes) -> None:
+        if self._metrics is not None:
+            self._metrics.rejected(reason)
+        answer_error(exchange, 503, reason, text, (b"Retry-After", b"1"), unsent=True)
+
+    def _forward(self, exchange: Exchange, ticket: _Ticket) -> None:
+        """Send it to the app, now or once more."""
+        fields = exchange.request.fields
+        if ticket.started is None:
+            ticket.started = self._now()
+            if self._metrics is not None and ticket.entered:
+                self._metrics.waited(ticket.started - ticket.arrived)
+        remove, add = REMOVED, NOTHING_ADDED
+        made = _forwarded(fields)
+        if made:
+            remove, add = REMOVED_WITH_FORWARDED, ((b"Forwarded", made),)
+        host = fields.get(ORIGINAL_HOST)
+        if host and ticket.counted:
+            exchange.forward(self._upstream, host=host, remove=remove | {ORIGINAL_HOST}, add=add)
+        else:
+            exchange.forward(self._upstream, remove=remove, add=add)
+
+    def upstream_failed(self, exchange: Exchange, failure: UpstreamFailure) -> None:
+        reset = failure.kind is FailureKind.RESET
+        if reset and failure.retryable and exchange.attempts < ATTEMPTS_MAX:
+            self._forward(exchange, exchange.context)
+            return
+        if self._metrics is not None:
+            self._metrics.rejected(failure.kind.value)
+        _log.warning("app did not answer", reason=failure.kind.value, error=failure.message)
+        answer_error(exchange, 502, failure.kind.value, failure.message.encode(), unsent=not failure.sent)
+
+    def exchange_ended(self, exchange: Exchange) -> None:
+        ticket: _Ticket = exchange.context
+        now = self._now()
+        if ticket.waiter is not None:
+            ticket.waiter.cancel()
+        if ticket.counted:
+            self._stats.request_out(now, ticket.proxied)
+        if ticket.entered and self._breaker is not None:
+            successor = self._breaker.leave(exchange)
+            if successor is not None:
+                self._forward(successor, successor.context)
+        if self._metrics is not None and not ticket.is_probe:
+            in_app = None if ticket.started is None else now - ticket.started
+            self._metrics.ended(exchange, now - ticket.arrived, in_app)
+        if self._request_log is not None and (self._log_probes or not ticket.is_probe):
+            self._request_log.write(exchange, now - ticket.arrived)
+
+
+def _forwarded(fields: dict[bytes, bytes]) -> bytes:
+    """The Forwarded header that the app should see, if it must be made."""
+    for_, host, proto = (
+        fields.get(b"x-forwarded-for", b""),
+        fields.get(b"x-forwarded-host", b""),
+        fields.get(b"x-forwarded-proto", b""),
+    )
+    if not (for_ or host or proto) or fields.get(b"forwarded"):
+        return b""
+    return forwarded(for_, host, proto)
+
+
+def _wait_seconds(value: bytes | None) -> float:
+    """The caller's patience; what is not a whole number of milliseconds is an ordinary health check."""
+    if value is None or not value.isdigit() or len(value) > 9:
+        return 0.0
+    return min(int(value) / 1000, WAIT_MAX)

@@ -1,0 +1,136 @@
+"""The sidecar's composition root: settings, parts, servers, and the way out.
+
+On SIGTERM or SIGINT probes fail, and requests are served on until none has come for a while; then the listeners
+close and what is in flight finishes. A second signal ends the process at once (contract: queue-proxy.md 13).
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from typing import Final
+
+import uvloop
+
+from queueproxy.config import VARIABLES, QueueProxyConfig
+from queueproxy.drain import Drainer
+from queueproxy.endpoints import admin_endpoints, metrics_endpoints, stats_endpoints
+from queueproxy.handler import Handler, RequestTimeouts
+from queueproxy.listen import bind
+from queueproxy.readiness import Readiness
+from queueproxy.request_log import RequestLog
+from queueproxy.request_metrics import RequestMetrics
+from queueproxy.stats import StatsReporter
+from upwell.api import names
+from upwell.clock import SystemClock
+from upwell.http import Application, Engine, Exchange, Limits
+from upwell.policy.breaker import Breaker
+from upwell.policy.request_stats import RequestStats
+from upwell.ports import ConfigError
+from upwell.telemetry import log
+
+__all__ = ["main"]
+
+QUEUE_DEPTH_FACTOR: Final = 10
+IDLE_CONNECTIONS_UNLIMITED: Final = 1000
+
+_log = log.get()
+
+
+def main() -> int:
+    """Run until told to stop; the exit status."""
+    if len(sys.argv) > 1:
+        _parse_arguments()
+    try:
+        config = QueueProxyConfig.from_env(os.environ)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_run(config))
+    except ConfigError as error:
+        for line in str(error).splitlines():
+            print(f"queueproxy: {line}", file=sys.stderr)  # noqa: T201 - nothing runs yet, and a person will read it
+        return 1
+    return 0
+
+
+def _parse_arguments() -> None:
+    import argparse  # costs a few milliseconds of each start that has no arguments
+
+    width = max(len(name) for name, _, _ in VARIABLES)
+    lines = [f"  {name:<{width}}  {meaning} [{default or 'empty'}]" for name, default, meaning in VARIABLES]
+    argparse.ArgumentParser(
+        prog="queueproxy",
+        description="The sidecar in front of one pod of a revision.",
+        epilog="environment variables [default]:\n" + "\n".join(lines),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
+
+
+async def _run(config: QueueProxyConfig) -> None:
+    revision, observability = config.revision, config.observability
+    log.configure("queueproxy", config.log_level, revision=f"{revision.namespace}/{revision.name}", pod=revision.pod)
+    clock = SystemClock()
+    limit = max(0, config.container_concurrency)
+    engine = Engine(component=b"queueproxy", limits=Limits(idle_connections=limit or IDLE_CONNECTIONS_UNLIMITED))
+    breaker = Breaker[Exchange](limit, QUEUE_DEPTH_FACTOR * limit) if limit else None
+    stats = RequestStats(clock.monotonic())
+    reporter = StatsReporter(stats, revision.pod, clock)
+    drainer = Drainer(config.drain_quiet, clock)
+    readiness = Readiness(config.probes, clock)
+    metrics = RequestMetrics(breaker, stats) if observability.prometheus else None
+    template = observability.log_template
+
+    async with asyncio.TaskGroup() as tasks:
+        handler = Handler(
+            engine.upstream("127.0.0.1", config.ports.actual(config.user_port)),
+            breaker=breaker,
+            timeouts=RequestTimeouts(config.revision_timeout, config.response_start_timeout, config.idle_timeout),
+            stats=stats,
+            drainer=drainer,
+            readiness=readiness,
+            tasks=tasks,
+            now=clock.monotonic,
+            metrics=metrics,
+            request_log=RequestLog(template, revision) if template else None,
+            log_probes=observability.log_probes,
+        )
+        await _serve(engine, config, handler, config.serving_port)
+        await _serve(engine, config, admin_endpoints(drainer, tasks), names.PORT_QUEUE_ADMIN)
+        await _serve(engine, config, stats_endpoints(reporter), names.PORT_STATS)
+        if metrics is not None:
+            endpoints = metrics_endpoints(metrics.registry)
+            await _serve(engine, config, endpoints, observability.metrics_port, observability.metrics_host)
+        reporting = tasks.create_task(reporter.run(), name="statistics")
+        _log.info("serving", port=config.ports.actual(config.serving_port), concurrency=limit)
+
+        await _wait_for_signal()
+        await _leave(engine, drainer)
+        reporting.cancel()
+        await readiness.close()
+
+
+async def _serve(engine: Engine, config: QueueProxyConfig, app: Application, port: int, host: str = "") -> None:
+    for listener in bind(config.ports, port, host):
+        await engine.serve(app, "", sock=listener)
+
+
+async def _wait_for_signal() -> None:
+    """Return at the first SIGTERM or SIGINT; from then on another one ends the process at once."""
+    signalled = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def received() -> None:
+        if signalled.is_set():
+            _log.warning("second signal: leaving at once")
+            os._exit(1)
+        signalled.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, received)
+    await signalled.wait()
+
+
+async def _leave(engine: Engine, drainer: Drainer) -> None:
+    _log.info("draining: probes fail, requests are served until none has come for a while")
+    await drainer.drain_for_signal()
+    _log.info("drained: closing the listeners", in_flight=engine.in_flight)
+    await engine.drain(None)

@@ -1,0 +1,84 @@
+"""One line on stdout for each finished request (contract: queue-proxy.md 11.2).
+
+Lines gather while the event loop is busy and leave in one write when it comes round, so that a burst of requests
+costs one system call. A reader of stdout that stops reading stops the sidecar too, as it does the reference.
+"""
+
+import asyncio
+import sys
+from typing import BinaryIO, Final
+
+from queueproxy.config import RevisionInfo
+from queueproxy.log_template import LogEntry, Template
+from upwell.http import Exchange, Outcome, RequestHead
+
+__all__ = ["RequestLog"]
+
+CLIENT_GONE_STATUS: Final = 499
+"""Logged where the client left before any answer; the reference logs 200 then."""
+
+
+class RequestLog:
+    """Writes the template's line for an exchange."""
+
+    def __init__(self, template: Template, revision: RevisionInfo, output: BinaryIO | None = None) -> None:
+        self._template = template
+        self._revision = revision
+        self._output = output or sys.stdout.buffer
+        self._lines: list[str] = []
+
+    def write(self, exchange: Exchange, seconds: float) -> None:
+        """Log an exchange that took so many seconds."""
+        if not self._lines:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._lines.append(self._template.render(self._entry(exchange, seconds)))
+
+    def flush(self) -> None:
+        """Write what has gathered."""
+        data = "".join(self._lines).encode()
+        self._lines.clear()
+        try:
+            self._output.write(data)
+            self._output.flush()
+        except (OSError, ValueError):
+            pass  # nobody reads any more; requests are served all the same
+
+    def _entry(self, exchange: Exchange, seconds: float) -> LogEntry:
+        request, revision = exchange.request, self._revision
+
+        def header(name: str) -> str:
+            return (request.get(name.encode("latin-1", "replace")) or b"").decode("latin-1")
+
+        major, minor = request.version
+        return LogEntry(
+            method=request.method.decode("latin-1"),
+            target=request.target.decode("latin-1"),
+            protocol=f"HTTP/{major}.{minor}",
+            host=request.host.decode("latin-1"),
+            peer=f"{request.peer}:0",
+            request_size=_request_size(request),
+            status=exchange.status or (CLIENT_GONE_STATUS if exchange.outcome is Outcome.CLIENT_GONE else 200),
+            response_size=exchange.response_bytes,
+            latency=round(seconds, 9),
+            trace_id=_trace_id(header("traceparent"), header("x-b3-traceid")),
+            namespace=revision.namespace,
+            service=revision.service,
+            configuration=revision.configuration,
+            revision=revision.name,
+            pod=revision.pod,
+            pod_ip=revision.pod_ip,
+            header=header,
+        )
+
+
+def _request_size(request: RequestHead) -> int:
+    length = request.get(b"content-length")
+    if length is not None:
+        return int(length)
+    return -1 if request.get(b"transfer-encoding") else 0
+
+
+def _trace_id(traceparent: str, b3: str) -> str:
+    """The second field of a W3C traceparent, else B3's trace id."""
+    fields = traceparent.split("-")
+    return fields[1] if len(fields) > 1 else b3

@@ -1,0 +1,111 @@
+"""The user metrics: what Prometheus scrapes on port 9091 (contract: queue-proxy.md 10).
+
+Names and boundaries are the reference's; what it does not have is called `upwell_queueproxy_...`. Values that a
+client chooses freely become labels only up to a bound: a method outside the known ones counts as `_OTHER`, and of
+route tags the first 64 have series of their own. The reference's label `server_address` (the Host header) is left
+out for the same reason: anybody could make the sidecar's memory grow with it.
+"""
+
+from typing import Final
+
+from upwell.http import Exchange
+from upwell.policy.breaker import Breaker
+from upwell.policy.request_stats import RequestStats
+from upwell.telemetry.metrics import Counter, Histogram, Registry
+
+__all__ = ["RequestMetrics"]
+
+SIZE_BOUNDS: Final = (0, 5, 10, 25, 50, 75, 100, 250, 500, 750, 1000, 2500, 5000, 7500, 10000)
+METHODS: Final = frozenset(
+    (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE", b"CONNECT", b"QUERY")
+)
+TAGS_MAX: Final = 64
+TAG: Final = b"knative-serving-tag"
+DEFAULT_ROUTE: Final = b"knative-serving-default-route"
+
+Series = tuple[Histogram, Histogram, Histogram, Histogram]
+
+
+class RequestMetrics:
+    """Counts exchanges; `registry` is what is exposed."""
+
+    def __init__(self, breaker: Breaker[Exchange] | None, stats: RequestStats) -> None:
+        """Present figures are read from `stats`, and from `breaker` where there is a limit."""
+        registry = self.registry = Registry()
+        labels = ("http_request_method", "http_response_status_code", "kn_route_tag", "network_protocol_version")
+        status = ("http_response_status_code",)
+        self._invocation = registry.histogram(
+            "kn_serving_invocation_duration_seconds", "Time in the app, without the wait in the queue.", status
+        )
+        self._duration = registry.histogram(
+            "http_server_request_duration_seconds", "Time from the request's head to the response's end.", labels
+        )
+        self._request_size = registry.histogram(
+            "http_server_request_body_size_bytes", "Size of request bodies.", labels, bounds=SIZE_BOUNDS
+        )
+        self._response_size = registry.histogram(
+            "http_server_response_body_size_bytes", "Size of response bodies.", labels, bounds=SIZE_BOUNDS
+        )
+        self._wait = registry.histogram("upwell_queueproxy_queue_wait_seconds", "Time spent waiting for a slot.")
+        self._rejections = registry.counter(
+            "upwell_queueproxy_rejections", "Requests answered without the app, by reason.", ("reason",)
+        )
+        in_flight = "upwell_queueproxy_in_flight_requests"
+        registry.gauge_from(in_flight, "Requests received and not yet ended.", lambda: stats.in_flight)
+        if breaker is not None:
+            line = breaker
+            registry.gauge_from(
+                "kn_serving_queue_depth", "Requests in the app or waiting for it.", lambda: line.running + line.waiting
+            )
+            waiting = "upwell_queueproxy_waiting_requests"
+            registry.gauge_from(waiting, "Requests waiting for a slot.", lambda: line.waiting)
+        self._series: dict[tuple[bytes, int, bytes, tuple[int, int]], Series] = {}
+        self._tags: set[bytes] = set()
+
+    def rejected(self, reason: str) -> None:
+        """A request was answered by the sidecar itself."""
+        self._rejection(reason).inc()
+
+    def waited(self, seconds: float) -> None:
+        """A request got its slot after so long."""
+        self._wait.observe(seconds)
+
+    def ended(self, exchange: Exchange, total: float, in_app: float | None) -> None:
+        """An exchange ended; times are seconds, `in_app` None where the app never had it."""
+        duration, request_size, response_size, invocation = self._series_of(exchange)
+        duration.observe(total)
+        request_size.observe(exchange.request_bytes)
+        response_size.observe(exchange.response_bytes)
+        if in_app is not None:
+            invocation.observe(in_app)
+
+    def _rejection(self, reason: str) -> Counter:
+        return self._rejections.labels(reason)
+
+    def _series_of(self, exchange: Exchange) -> Series:
+        request = exchange.request
+        tag = self._route_tag(request.get(TAG), request.get(DEFAULT_ROUTE))
+        method = request.method if request.method in METHODS else b"_OTHER"
+        key = (method, exchange.status or 200, tag, request.version)
+        series = self._series.get(key)
+        if series is None:
+            status = str(key[1])
+            values = (method.decode(), status, tag.decode("latin-1"), f"{key[3][0]}.{key[3][1]}")
+            series = self._series[key] = (
+                self._duration.labels(*values),
+                self._request_size.labels(*values),
+                self._response_size.labels(*values),
+                self._invocation.labels(status),
+            )
+        return series
+
+    def _route_tag(self, tag: bytes | None, default_route: bytes | None) -> bytes:
+        if not tag:
+            return b"kn:default" if default_route else b"kn:disabled"
+        if default_route == b"true":
+            return b"kn:undefined"
+        if tag not in self._tags:
+            if len(self._tags) >= TAGS_MAX:
+                return b"kn:other"
+            self._tags.add(tag)
+        return tag

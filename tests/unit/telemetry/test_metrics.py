@@ -1,0 +1,103 @@
+"""Metrics count in plain numbers and are exposed as Prometheus expects."""
+
+import subprocess
+import sys
+
+import pytest
+
+from upwell.telemetry.metrics import Histogram, Registry
+
+
+def exposed(registry: Registry) -> list[str]:
+    return [line for line in registry.render().decode().splitlines() if not line.startswith("#")]
+
+
+def test_a_counter_without_labels_is_exposed_with_total_at_its_end() -> None:
+    registry = Registry()
+    registry.counter("requests", "Requests.").inc(2)
+
+    assert exposed(registry) == ["requests_total 2.0"]
+
+
+def test_a_family_has_one_child_for_each_combination_of_labels() -> None:
+    registry = Registry()
+    family = registry.counter("requests", "Requests.", ("code", "method"))
+    family.labels("200", "GET").inc()
+    family.labels("200", "GET").inc()
+    family.labels("404", "GET").inc()
+
+    assert exposed(registry) == [
+        'requests_total{code="200",method="GET"} 2.0',
+        'requests_total{code="404",method="GET"} 1.0',
+    ]
+
+
+def test_a_wrong_number_of_label_values_is_an_error() -> None:
+    with pytest.raises(ValueError, match="requests has the labels"):
+        Registry().counter("requests", "Requests.", ("code",)).labels("200", "GET")
+
+
+def test_a_removed_child_is_no_longer_exposed() -> None:
+    registry = Registry()
+    family = registry.gauge("pods", "Pods.", ("revision",))
+    family.labels("a").set(3)
+    family.labels("b").set(1)
+    family.remove("a")
+
+    assert exposed(registry) == ['pods{revision="b"} 1.0']
+
+
+def test_a_gauge_goes_up_and_down() -> None:
+    registry = Registry()
+    gauge = registry.gauge("pods", "Pods.")
+    gauge.set(5)
+    gauge.inc()
+    gauge.dec(3)
+
+    assert exposed(registry) == ["pods 3.0"]
+
+
+def test_a_gauge_may_be_read_at_the_scrape() -> None:
+    registry = Registry()
+    values = iter((1.0, 2.0))
+    registry.gauge_from("depth", "Depth.", lambda: next(values))
+
+    assert exposed(registry) == ["depth 1.0"]
+    assert exposed(registry) == ["depth 2.0"]
+
+
+def test_a_histogram_has_cumulative_buckets_with_inclusive_upper_bounds() -> None:
+    registry = Registry()
+    histogram = registry.histogram("seconds", "Time.", bounds=(0.1, 1))
+    for value in (0.1, 0.5, 7):
+        histogram.observe(value)
+
+    assert exposed(registry) == [
+        'seconds_bucket{le="0.1"} 1.0',
+        'seconds_bucket{le="1"} 2.0',
+        'seconds_bucket{le="+Inf"} 3.0',
+        "seconds_count 3.0",
+        "seconds_sum 7.6",
+    ]
+    assert histogram.count == 3
+
+
+def test_the_default_bounds_are_the_contracts() -> None:
+    bounds = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+
+    assert tuple(Histogram().bounds) == bounds
+
+
+def test_label_values_are_escaped() -> None:
+    registry = Registry()
+    registry.counter("c", "C.", ("x",)).labels('a"b\n').inc()
+
+    assert exposed(registry) == ['c_total{x="a\\"b\\n"} 1.0']
+
+
+def test_prometheus_client_is_not_loaded_before_the_first_scrape() -> None:
+    code = (
+        "import sys; from upwell.telemetry.metrics import Registry; r = Registry(); r.counter('a', 'A.').inc();"
+        "assert not any(name.startswith('prometheus') for name in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
