@@ -127,6 +127,10 @@ class Throttler(Generic[T]):
         """Requests in the queue."""
         return len(self._queue) + len(self._returned)
 
+    def waiting_items(self) -> list[T]:
+        """Those in the queue, in the order in which they will go."""
+        return [*self._returned, *self._queue]
+
     @property
     def capacity(self) -> int:
         """Exchanges that this activator may have in flight to the revision; `UNLIMITED` and 0 for open and closed."""

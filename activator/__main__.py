@@ -1,0 +1,5 @@
+"""`python -m activator`."""
+
+from activator.main import main
+
+main()

@@ -1,0 +1,128 @@
+"""The activator's settings, read once from the environment.
+
+The variables are Knative's (contract: activator.md 2), so that its manifest starts this process too; those that
+begin with ACTIVATOR_ and UPWELL_ are ours. `VARIABLES` is what `--help` prints.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from upwell.api import names
+from upwell.policy.durations import parse_duration, seconds
+from upwell.ports import ConfigError, PortMap
+
+__all__ = ["VARIABLES", "ActivatorConfig"]
+
+VARIABLES: Final = (
+    ("POD_NAME", "required: name in statistics, identity in leader election"),
+    ("POD_IP", "required: tells this activator's place among all of them"),
+    ("MAX_IDLE_PROXY_CONNS", "idle connections to pods in all (1000)"),
+    ("MAX_IDLE_PROXY_CONNS_PER_HOST", "idle connections to one pod (100)"),
+    ("PROBE_TIMEOUT", "longest time for a pod's first answer to a probe (300ms)"),
+    ("PROBE_FREQUENCY", "longest pause between two probes of a pod that is not ready (200ms)"),
+    ("ACTIVATOR_QUEUE_LIMIT", "requests that may wait for one revision (10000)"),
+    ("ACTIVATOR_DRAIN_SECONDS", "time between SIGTERM and the closing of the listeners (45)"),
+)
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivatorConfig:
+    """See VARIABLES; times are in seconds."""
+
+    pod_name: str
+    pod_ip: str
+    system_namespace: str = names.SYSTEM_NAMESPACE
+    cluster_domain: str = names.CLUSTER_DOMAIN
+    ports: PortMap = field(default_factory=PortMap)
+    idle_connections: int = 1000
+    idle_connections_per_pod: int = 100
+    probe_timeout: float = 0.3
+    probe_frequency: float = 0.2
+    queue_limit: int = 10_000
+    """Past it a request is answered 503: one that would wait for minutes costs memory and helps nobody."""
+    drain_seconds: float = 45.0
+    """Long enough for every proxy in a cluster to learn that this activator is going."""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "ActivatorConfig":
+        """Raise ConfigError, which names every variable that is wrong."""
+        read = _Reader(env)
+        config = cls(
+            pod_name=read.required("POD_NAME"),
+            pod_ip=read.required("POD_IP"),
+            system_namespace=env.get("SYSTEM_NAMESPACE") or names.SYSTEM_NAMESPACE,
+            cluster_domain=env.get("CLUSTER_DOMAIN") or names.CLUSTER_DOMAIN,
+            ports=read.ports(),
+            idle_connections=read.value("MAX_IDLE_PROXY_CONNS", 1000, _whole),
+            idle_connections_per_pod=read.value("MAX_IDLE_PROXY_CONNS_PER_HOST", 100, _whole),
+            probe_timeout=read.value("PROBE_TIMEOUT", 0.3, _duration),
+            probe_frequency=read.value("PROBE_FREQUENCY", 0.2, _duration),
+            queue_limit=read.value("ACTIVATOR_QUEUE_LIMIT", 10_000, _whole),
+            drain_seconds=read.value("ACTIVATOR_DRAIN_SECONDS", 45.0, _seconds),
+        )
+        read.raise_errors()
+        return config
+
+
+class _Reader:
+    """Reads variables and remembers what was wrong with them."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = env
+        self._errors: list[str] = []
+
+    def required(self, name: str) -> str:
+        text = self._env.get(name, "")
+        if not text:
+            self._errors.append(f"{name} is not set; it has to be this pod's {name.removeprefix('POD_').lower()}")
+        return text
+
+    def value(self, name: str, default: Value, parse: Callable[[str], Value]) -> Value:
+        text = self._env.get(name, "")
+        if not text:
+            return default
+        try:
+            return parse(text)
+        except ValueError as error:
+            self._errors.append(f'{name}="{text}": {error}')
+            return default
+
+    def ports(self) -> PortMap:
+        try:
+            return PortMap.from_env(self._env)
+        except ConfigError as error:
+            self._errors.append(str(error))
+            return PortMap()
+
+    def raise_errors(self) -> None:
+        if self._errors:
+            raise ConfigError("; ".join(self._errors))
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError("it has to be a whole number, for example 100")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < 86_400:
+        raise ValueError("it has to be seconds from 0 to 86400, for example 45")
+    return number
+
+
+def _duration(text: str) -> float:
+    try:
+        nanoseconds = parse_duration(text)
+    except ValueError:
+        nanoseconds = 0
+    if nanoseconds <= 0:
+        raise ValueError("it has to be a positive duration, for example 300ms")
+    return seconds(nanoseconds)

@@ -1,0 +1,134 @@
+"""Starts the parts of the activator, in the order in which a request meets them, and ends them.
+
+The end (contract: activator.md 11): SIGTERM → the kubelet is told no, everything goes on for `drain_seconds`, so that
+nobody sends here any more → listeners close, and requests that are here finish, those that wait included → the
+websocket to the autoscaler goes last, because what still waits needs pods.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+from activator.application import Activator
+from activator.config import VARIABLES, ActivatorConfig
+from activator.metrics import Metrics
+from activator.probe_answers import Health
+from activator.probing import Prober
+from activator.reporter import ConcurrencyReporter
+from activator.sks_reconciler import ServerlessServices
+from activator.stat_sender import StatSender
+from activator.traffic import Shared
+from upwell.api import names
+from upwell.api.resources import CORE_SERVICE, ENDPOINT_SLICE, REVISION, SERVERLESS_SERVICE
+from upwell.clock import SystemClock
+from upwell.cluster.client import Client
+from upwell.cluster.endpoints import Address, EndpointTracker
+from upwell.cluster.informer import Informer
+from upwell.cluster.runtime import run_component, running
+from upwell.http import Engine, Limits
+from upwell.telemetry import log
+from upwell.telemetry.server import serve_metrics
+
+__all__ = ["main", "serve"]
+
+LOG = log.get()
+DRAIN_MOST_SECONDS = 555.0
+"""What the pod's grace period of 600 s leaves after the pause of 45 s."""
+
+
+def main() -> None:
+    run_component(
+        "activator",
+        serve,
+        about="Holds requests for revisions that have no capacity, and forwards them as soon as there is some.",
+        variables=VARIABLES,
+    )
+
+
+async def serve(env: Mapping[str, str], stop: asyncio.Event) -> None:
+    """Run until `stop`, then drain; raise ConfigError or OSError when it cannot start."""
+    config = ActivatorConfig.from_env(env)
+    client = await Client.connect(env.get("KUBECONFIG") or None)
+    try:
+        await _serve(config, client, stop)
+    finally:
+        await client.close()
+
+
+async def _serve(config: ActivatorConfig, client: Client, stop: asyncio.Event) -> None:
+    clock = SystemClock()
+    metrics = Metrics()
+    health = Health()
+    engine = Engine(limits=Limits(idle_connections=config.idle_connections_per_pod), component=b"activator")
+    revisions = Informer(client, REVISION, clock=clock)
+    slices = Informer(client, ENDPOINT_SLICE, clock=clock)
+    objects = Informer(client, SERVERLESS_SERVICE, clock=clock)
+    services = Informer(client, CORE_SERVICE, labels=names.LABEL_SKS, clock=clock)
+    endpoints = EndpointTracker(slices)
+    reachable, errors = metrics.stats_reachable.labels("autoscaler"), metrics.stats_errors.labels("autoscaler")
+    sender = StatSender(endpoints, config.system_namespace, clock, reachable, errors)
+    reporter = ConcurrencyReporter(config.pod_name, sender.send, clock, metrics.concurrency)
+    prober = Prober(engine, clock, timeout=config.probe_timeout, frequency=config.probe_frequency)
+    reconciler = ServerlessServices(
+        client,
+        objects,
+        services,
+        slices,
+        system_namespace=config.system_namespace,
+        identity=config.pod_name,
+        clock=clock,
+    )
+    background = {
+        "revisions": revisions.run(),
+        "endpoint slices": slices.run(),
+        "serverless services": objects.run(),
+        "services": services.run(),
+        "reporter": reporter.run(),
+        "stat sender": sender.run(),
+        "endpoint flips": reconciler.run(),
+    }
+    async with running(background) as tasks:
+        shared = Shared(engine, prober, tasks, reporter, metrics, clock, config.queue_limit)
+        activator = Activator(
+            shared,
+            revisions,
+            endpoints,
+            health,
+            cluster_domain=config.cluster_domain,
+            self_address=lambda port_name: _own_address(config, port_name),
+        )
+        host = config.ports.bind_host
+        for port in (names.PORT_HTTP, names.PORT_H2C):
+            await engine.serve(activator, host, config.ports.actual(port))
+        admin = await serve_metrics(metrics.registry, host, config.ports.actual(names.PORT_METRICS))
+        try:
+            await _until_stopped(stop, activator, (revisions, slices))
+            await _drain(health, engine, config)
+        finally:
+            activator.close()
+            await admin.cleanup()
+
+
+async def _until_stopped(stop: asyncio.Event, activator: Activator, informers: Iterable[Informer]) -> None:
+    async def start() -> None:
+        for informer in informers:
+            await informer.wait_synced()
+        activator.start()
+        LOG.info("serving")
+
+    starting = asyncio.create_task(start(), name="start")
+    try:
+        await stop.wait()
+    finally:
+        starting.cancel()
+
+
+async def _drain(health: Health, engine: Engine, config: ActivatorConfig) -> None:
+    health.draining = True
+    await asyncio.sleep(config.drain_seconds)
+    complete = await engine.drain(DRAIN_MOST_SECONDS)
+    LOG.info("drained", complete=complete)
+
+
+def _own_address(config: ActivatorConfig, port_name: str) -> Address:
+    port = names.PORT_H2C if port_name == names.PORT_NAME_H2C else names.PORT_HTTP
+    return Address(config.pod_ip, config.ports.actual(port))

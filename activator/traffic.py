@@ -1,0 +1,228 @@
+"""The requests of one revision on their way through this activator.
+
+    arrive ──slot free──> forwarded ──────────────────────────────────────> ended: slot given back, next in line goes
+      │                      │ pod could not take it, and it may be sent again       ▲
+      └──no slot──> waits <──┘ (in front of all others)      ──client gone, time out─┘
+
+Who waits and which pod is next is decided by `upwell.policy.throttler`; which pods there are, by `Backends`. Here
+those decisions become calls to the engine, and the counts that the autoscaler and the metrics see.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from activator.backends import Backends
+from activator.cold_start import ColdStart
+from activator.metrics import Metrics
+from activator.probe_answers import text
+from activator.reporter import ConcurrencyReporter
+from activator.revisions import Revision
+from upwell.api import names
+from upwell.clock import Clock
+from upwell.cluster.endpoints import Address
+from upwell.http import Engine, Exchange, FailureKind, Upstream, UpstreamFailure
+from upwell.policy.picking import Pod
+from upwell.policy.throttler import QueueFull, Throttler
+
+if TYPE_CHECKING:
+    from activator.probing import Prober
+
+__all__ = ["QUEUE_FULL", "Passage", "Shared", "Traffic"]
+
+ATTEMPTS_MOST: Final = 10
+"""Each failed attempt takes a pod out until it answers again, so a request that comes here has met ten of them."""
+TIMEOUT_BODY: Final = b"activator request timeout"
+_ERROR: Final = names.HEADER_ERROR.encode()
+QUEUE_FULL: Final = text(
+    503, b"pending request queue full", (b"Retry-After", b"1"), (_ERROR, b"activator; reason=queue-full; unsent")
+)
+_REMOVED: Final = frozenset(
+    name.lower().encode()
+    for name in (names.HEADER_PROXY, names.HEADER_REVISION, names.HEADER_NAMESPACE, names.HEADER_HASH)
+)
+_ORIGINAL_HOST: Final = names.HEADER_ORIGINAL_HOST.encode()
+_REMOVED_WITH_HOST: Final = _REMOVED | {_ORIGINAL_HOST.lower()}
+_PROXY: Final = (names.HEADER_PROXY.encode(), b"activator")
+_UNREACHED: Final = (FailureKind.CONNECT_REFUSED, FailureKind.CONNECT_TIMEOUT, FailureKind.UNSENT)
+
+
+class Shared:
+    """What all revisions use together."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        prober: "Prober",
+        tasks: asyncio.TaskGroup,
+        reporter: ConcurrencyReporter,
+        metrics: Metrics,
+        clock: Clock,
+        queue_limit: int,
+    ) -> None:
+        self.engine = engine
+        self.prober = prober
+        self.tasks = tasks
+        self.reporter = reporter
+        self.metrics = metrics
+        self.clock = clock
+        self.queue_limit = queue_limit
+
+
+class Passage:
+    """One request's state here; the exchange's context."""
+
+    __slots__ = ("cold", "pod", "queued", "traffic")
+
+    def __init__(self, traffic: "Traffic") -> None:
+        self.traffic = traffic
+        self.pod: Pod | None = None
+        """Whose slot it has; None while it waits."""
+        self.queued = 0.0
+        """When it began to wait, 0 if it did not."""
+        self.cold = False
+        """Whether there was no pod at all when it came."""
+
+
+class _Destination:
+    """What a pod's requests need: its connections and its Host field."""
+
+    __slots__ = ("address", "host", "upstream")
+
+    def __init__(self, address: Address, upstream: Upstream) -> None:
+        self.address = address
+        self.upstream = upstream
+        self.host = str(address).encode()
+
+
+class Traffic:
+    """One revision's throttler, pods and counters."""
+
+    def __init__(self, revision: Revision, shared: Shared) -> None:
+        self.revision = revision
+        self.throttler: Throttler[Exchange] = Throttler(revision.container_concurrency, shared.queue_limit)
+        self.cold_start = ColdStart()
+        self.backends = Backends(shared.prober, shared.tasks, shared.clock, self.cold_start, self._set_healthy)
+        self._shared = shared
+        self._addresses: dict[str, Address] = {}
+        self._short = (revision.key.namespace, revision.key.name)
+        self._queued = shared.metrics.queued.labels(*self._short)
+        self._active = shared.metrics.active.labels(*self._short)
+
+    # What the application reports.
+
+    def arrive(self, exchange: Exchange) -> None:
+        """A request for this revision."""
+        revision = self.revision
+        passage = exchange.context = Passage(self)
+        # Told before anything else: at zero, this is what starts a pod.
+        self._shared.reporter.request_in(revision)
+        exchange.retry_unsent = True
+        exchange.set_timeouts(
+            revision.timeout, revision.response_start_timeout, revision.idle_timeout, body=TIMEOUT_BODY
+        )
+        try:
+            pod = self.throttler.admit(exchange)
+        except QueueFull:
+            exchange.respond(*QUEUE_FULL)
+            return
+        if pod is not None:
+            self._forward(exchange, passage, pod)
+            return
+        passage.queued = self._shared.clock.monotonic()
+        passage.cold = not self._addresses
+        self._queued.value += 1
+
+    def ended(self, exchange: Exchange, passage: Passage) -> None:
+        """A request is over, whatever became of it."""
+        if passage.pod is not None:
+            self._leave_pod(passage)
+            self._pump()
+        elif self.throttler.cancel(exchange):
+            self._queued.value -= 1
+        self._shared.reporter.request_out(self.revision.key)
+        self._observe(exchange)
+
+    def failed(self, exchange: Exchange, passage: Passage, failure: UpstreamFailure) -> None:
+        """The pod could not answer: try again where the failure table allows it, else say so."""
+        pod = passage.pod
+        assert pod is not None, "only a forwarded request fails"
+        address = pod.target.address
+        self._leave_pod(passage)
+        if failure.kind in _UNREACHED:
+            self.backends.suspect(address)
+        if failure.retryable and exchange.attempts < ATTEMPTS_MOST:
+            self._shared.metrics.retries.labels(*self._short).inc()
+            self._queued.value += 1
+            self.throttler.put_back(exchange)
+        else:
+            exchange.respond(*_failed_answer(failure))
+        self._pump()
+
+    # What the cluster says.
+
+    def set_endpoints(self, ready: list[Address], not_ready: list[Address]) -> None:
+        """The revision's pods, as Kubernetes sees them."""
+        self.backends.update(ready, not_ready, probe_early=self.revision.probe_early)
+
+    def set_activators(self, count: int, index: int) -> None:
+        """This activator's place among those in front of the revision."""
+        self.throttler.set_activators(count, index)
+        self._pump()
+
+    def close(self, status: int, headers: Any, body: bytes) -> None:
+        """The revision is gone: whoever waits for it gets this answer."""
+        self.backends.close()
+        for exchange in self.throttler.waiting_items():
+            exchange.respond(status, headers, body)
+        self._set_healthy([])
+
+    # What follows.
+
+    def _set_healthy(self, addresses: list[Address]) -> None:
+        self._addresses = {str(address): address for address in addresses}
+        for pod in self.throttler.set_pods(self._addresses):
+            if pod.target is not None:
+                self._shared.engine.discard(pod.target.upstream)
+                pod.target = None
+        self._pump()
+
+    def _pump(self) -> None:
+        """Send on everyone for whom there is a slot."""
+        while (taken := self.throttler.take()) is not None:
+            exchange, pod = taken
+            self._queued.value -= 1
+            self._forward(exchange, exchange.context, pod)
+
+    def _forward(self, exchange: Exchange, passage: Passage, pod: Pod) -> None:
+        passage.pod = pod
+        self._active.value += 1
+        destination = pod.target
+        if destination is None:
+            address = self._addresses[pod.address]
+            destination = pod.target = _Destination(address, self._shared.engine.upstream(address.host, address.port))
+        request = exchange.request
+        if request.fields.get(b"k-original-host"):
+            exchange.forward(destination.upstream, host=destination.host, remove=_REMOVED, add=(_PROXY,))
+        else:
+            exchange.forward(
+                destination.upstream,
+                host=destination.host,
+                remove=_REMOVED_WITH_HOST,
+                add=(_PROXY, (_ORIGINAL_HOST, request.host)),
+            )
+
+    def _leave_pod(self, passage: Passage) -> None:
+        pod, passage.pod = passage.pod, None
+        assert pod is not None
+        self._active.value -= 1
+        self.throttler.release(pod)
+
+    def _observe(self, exchange: Exchange) -> None:
+        method = exchange.request.method.decode("latin-1")
+        labels = (*self.revision.metric_labels, method, str(exchange.status))
+        self._shared.metrics.durations.labels(*labels).observe(self._shared.clock.monotonic() - exchange.started)
+
+
+def _failed_answer(failure: UpstreamFailure) -> Any:
+    reason = b"activator; reason=" + failure.kind.value.encode() + (b"" if failure.sent else b"; unsent")
+    return text(502, failure.message.encode(), (_ERROR, reason))
