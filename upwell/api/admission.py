@@ -1,0 +1,142 @@
+"""Admission: what happens to an object of ours between a user's request and the API server's store.
+
+    read by its schema ─> wrong types: refused ─> defaults filled in ─> validated ─> stored
+           └─ fields that nobody knows: refused when strict, else dropped
+
+On a cluster the webhook calls `admit`; the embedded API server calls the very same. Refusals are lines of the form
+`message: path` in the contract's words (control-plane.md 2).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from upwell.api.configs import ConfigSource, KindsConfig, read_kinds_config
+from upwell.api.configuration import default_configuration, validate_configuration
+from upwell.api.field_errors import Denied, FieldErrors
+from upwell.api.internal_kinds import (
+    default_ingress,
+    default_pod_autoscaler,
+    validate_ingress,
+    validate_metric,
+    validate_pod_autoscaler,
+    validate_serverless_service,
+)
+from upwell.api.kind_schemas import SPECS
+from upwell.api.objects import Object, mutable
+from upwell.api.resources import (
+    CONFIGURATION,
+    INGRESS,
+    METRIC,
+    POD_AUTOSCALER,
+    REVISION,
+    ROUTE,
+    SERVERLESS_SERVICE,
+    SERVICE,
+    Resource,
+)
+from upwell.api.revision import default_revision, validate_revision
+from upwell.api.route import default_route, validate_route
+from upwell.api.schema import STRING, Reading, map_of
+from upwell.api.service import default_service, validate_service
+from upwell.ports import ConfigError
+
+__all__ = ["Denied", "admit", "apply_defaults"]
+
+Default = Callable[[Object, Object | None, KindsConfig, str], None]
+Validate = Callable[[Object, Object | None, KindsConfig, FieldErrors], None]
+
+_NOTHING: Final[Default] = lambda obj, old, config, user: None  # noqa: E731
+_DEFAULTS: Final[Mapping[Resource, Default]] = {
+    SERVICE: default_service,
+    CONFIGURATION: default_configuration,
+    REVISION: lambda obj, old, config, user: default_revision(obj, old, config),
+    ROUTE: default_route,
+    POD_AUTOSCALER: lambda obj, old, config, user: default_pod_autoscaler(obj, config),
+    INGRESS: lambda obj, old, config, user: default_ingress(obj),
+}
+_VALIDATIONS: Final[Mapping[Resource, Validate]] = {
+    SERVICE: validate_service,
+    CONFIGURATION: validate_configuration,
+    REVISION: validate_revision,
+    ROUTE: validate_route,
+    POD_AUTOSCALER: lambda obj, old, config, errors: validate_pod_autoscaler(obj, config, errors),
+    METRIC: lambda obj, old, config, errors: validate_metric(obj, errors),
+    SERVERLESS_SERVICE: lambda obj, old, config, errors: validate_serverless_service(obj, errors),
+    INGRESS: lambda obj, old, config, errors: validate_ingress(obj, errors),
+}
+_TEXTS: Final = map_of(STRING)
+_TOP_FIELDS: Final = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
+_METADATA_FIELDS: Final = frozenset(
+    {
+        "annotations",
+        "creationTimestamp",
+        "deletionGracePeriodSeconds",
+        "deletionTimestamp",
+        "finalizers",
+        "generateName",
+        "generation",
+        "labels",
+        "managedFields",
+        "name",
+        "namespace",
+        "ownerReferences",
+        "resourceVersion",
+        "selfLink",
+        "uid",
+    }
+)
+
+
+def admit(
+    resource: Resource,
+    obj: Object,
+    old: Object | None,
+    config: ConfigSource,
+    *,
+    user: str = "",
+    strict: bool = False,
+) -> Object:
+    """The object as it is to be stored; raise Denied. Objects of kinds that are not ours come back as they are.
+
+    `old` is the stored object on an update, None on a creation; not to be called for changes of the status alone.
+    `user` is noted as creator and last modifier when given. `strict` refuses unknown fields.
+    """
+    if resource not in SPECS:
+        return obj
+    admitted = _read(resource, obj, strict=strict)
+    try:
+        kinds_config = read_kinds_config(config)
+        _DEFAULTS.get(resource, _NOTHING)(admitted, old, kinds_config, user)
+        errors = FieldErrors()
+        _VALIDATIONS[resource](admitted, old, kinds_config, errors)
+    except ConfigError as error:
+        raise Denied(str(error)) from error
+    errors.raise_if_any()
+    return admitted
+
+
+def apply_defaults(resource: Resource, obj: Object, config: KindsConfig) -> Object:
+    """A copy with today's defaults filled in, as reconcilers see an object that was stored under yesterday's."""
+    filled = mutable(obj)
+    _DEFAULTS.get(resource, _NOTHING)(filled, obj, config, "")
+    return filled
+
+
+def _read(resource: Resource, obj: Object, *, strict: bool) -> Object:
+    reading = Reading()
+    admitted = mutable(obj)
+    metadata = admitted["metadata"]
+    for name in ("labels", "annotations"):
+        if metadata.get(name):
+            metadata[name] = _TEXTS.read(metadata[name], f"metadata.{name}", reading)
+        else:
+            metadata.pop(name, None)
+    reading.unknown += [name for name in obj if name not in _TOP_FIELDS]
+    reading.unknown += [f"metadata.{name}" for name in metadata if name not in _METADATA_FIELDS]
+    spec: Any = admitted.get("spec")
+    admitted["spec"] = SPECS[resource].read({} if spec is None else spec, "spec", reading)
+    if reading.mismatches:
+        raise Denied("\n".join(map(str, reading.mismatches)))
+    if strict and reading.unknown:
+        raise Denied("strict decoding error: " + ", ".join(f'unknown field "{path}"' for path in reading.unknown))
+    return {name: value for name, value in admitted.items() if name in _TOP_FIELDS}

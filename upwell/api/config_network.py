@@ -1,0 +1,68 @@
+"""config-network: hosts, schemes and the ingress that serves routes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from upwell.api.go_template import Template, TemplateError
+from upwell.api.settings import Settings
+
+__all__ = ["NetworkConfig", "parse_network"]
+
+_ISTIO: Final = "istio.ingress.networking.knative.dev"
+_DOMAIN_TEMPLATE: Final = "{{.Name}}.{{.Namespace}}.{{.Domain}}"
+_TAG_TEMPLATE: Final = "{{.Tag}}-{{.Name}}"
+_HTTP_OPTIONS: Final = {"enabled": "Enabled", "redirected": "Redirected", "disabled": ""}
+_SWITCH: Final = {"enabled": "enabled", "disabled": ""}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkConfig:
+    """Times are in seconds."""
+
+    ingress_class: str = _ISTIO
+    domain_template: Template = field(default_factory=lambda: Template(_DOMAIN_TEMPLATE))
+    tag_template: Template = field(default_factory=lambda: Template(_TAG_TEMPLATE))
+    http_option: str = "Enabled"
+    """The Ingress' httpOption: `Enabled`, `Redirected` or empty."""
+    rollout_duration: int = 0
+    default_external_scheme: str = "http"
+    external_port: int = 0
+    """Ours: the port that a public URL needs besides its host; 0 when it is the scheme's own."""
+    system_internal_tls: bool = False
+
+
+def parse_network(data: Mapping[str, str]) -> NetworkConfig:
+    """Read config-network; raise SettingError."""
+    settings = Settings("config-network", data)
+    domain_template = _template(settings, "domain-template", _DOMAIN_TEMPLATE, "domainTemplate")
+    return NetworkConfig(
+        ingress_class=settings.text("ingress-class", _ISTIO, "ingress.class"),
+        domain_template=domain_template,
+        tag_template=_template(settings, "tag-template", _TAG_TEMPLATE, "tagTemplate"),
+        http_option=settings.choice("http-protocol", "Enabled", _HTTP_OPTIONS, "httpProtocol"),
+        rollout_duration=settings.integer("rollout-duration", 0, "rolloutDuration"),
+        default_external_scheme=settings.text("default-external-scheme", "http", "defaultExternalScheme"),
+        external_port=settings.integer("external-port", 0, high=65535),
+        system_internal_tls=_internal_tls(settings),
+    )
+
+
+def _template(settings: Settings, key: str, default: str, alias: str) -> Template:
+    """A template for hosts; tried once here, so that what cannot be rendered is refused."""
+    sample = {"Name": "foo", "Namespace": "bar", "Domain": "baz.com", "Labels": {}, "Annotations": {}}
+    if key == "tag-template":
+        sample = {"Name": "foo", "Tag": "v2"}
+    try:
+        template = Template(settings.text(key, default, alias))
+        host = template.render(sample)
+    except TemplateError as error:
+        raise settings.error(key, f"cannot be used: {error}") from error
+    if "/" in host or not host:
+        raise settings.error(key, f'must make a host name without a path, not "{host}"')
+    return template
+
+
+def _internal_tls(settings: Settings) -> bool:
+    legacy = "enabled" if settings.flag("internal-encryption", False) else ""
+    return bool(settings.choice("system-internal-tls", legacy, _SWITCH))

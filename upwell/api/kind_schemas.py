@@ -1,0 +1,104 @@
+"""The fields of the kinds that Upwell defaults and validates, and their types."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from upwell.api.pod_schema import POD_FIELDS
+from upwell.api.resources import (
+    CONFIGURATION,
+    INGRESS,
+    METRIC,
+    POD_AUTOSCALER,
+    REVISION,
+    ROUTE,
+    SERVERLESS_SERVICE,
+    SERVICE,
+    Resource,
+)
+from upwell.api.schema import (
+    ANYTHING,
+    BOOLEAN,
+    INT_OR_STRING,
+    INTEGER,
+    STRING,
+    Shape,
+    defaulted,
+    kept,
+    list_of,
+    map_of,
+    open_struct,
+    struct,
+)
+
+__all__ = ["SPECS"]
+
+_REVISION: Final = struct(
+    containerConcurrency=kept(INTEGER),
+    timeoutSeconds=kept(INTEGER),
+    responseStartTimeoutSeconds=kept(INTEGER),
+    idleTimeoutSeconds=kept(INTEGER),
+    **POD_FIELDS,
+)
+_TEMPLATE: Final = struct(
+    metadata=defaulted(
+        open_struct(
+            name=STRING,
+            generateName=STRING,
+            namespace=STRING,
+            labels=map_of(STRING),
+            annotations=map_of(STRING),
+            finalizers=list_of(STRING),
+        ),
+        {},
+    ),
+    spec=defaulted(_REVISION, {}),
+)
+_TRAFFIC: Final = list_of(
+    struct(
+        tag=STRING,
+        revisionName=STRING,
+        configurationName=STRING,
+        latestRevision=kept(BOOLEAN),
+        percent=kept(INTEGER),
+        url=STRING,
+    )
+)
+_REFERENCE: Final = struct(kind=STRING, name=STRING, apiVersion=STRING)
+_SPLIT: Final = struct(
+    serviceNamespace=kept(STRING),
+    serviceName=kept(STRING),
+    servicePort=kept(INT_OR_STRING),
+    percent=INTEGER,
+    appendHeaders=map_of(STRING),
+)
+_PATH: Final = struct(
+    path=STRING,
+    rewriteHost=STRING,
+    headers=map_of(struct(exact=STRING)),
+    splits=list_of(_SPLIT),
+    appendHeaders=map_of(STRING),
+)
+_RULE: Final = struct(hosts=list_of(STRING), visibility=STRING, http=struct(paths=list_of(_PATH)))
+_TLS: Final = struct(hosts=list_of(STRING), secretName=STRING, secretNamespace=STRING)
+
+SPECS: Final[Mapping[Resource, Shape]] = {
+    SERVICE: struct(template=defaulted(_TEMPLATE, {}), traffic=_TRAFFIC),
+    CONFIGURATION: struct(template=defaulted(_TEMPLATE, {})),
+    REVISION: _REVISION,
+    ROUTE: struct(traffic=_TRAFFIC),
+    POD_AUTOSCALER: struct(
+        containerConcurrency=INTEGER,
+        scaleTargetRef=_REFERENCE,
+        reachability=STRING,
+        protocolType=STRING,
+    ),
+    METRIC: struct(stableWindow=INTEGER, panicWindow=INTEGER, scrapeTarget=STRING),
+    SERVERLESS_SERVICE: struct(
+        mode=STRING,
+        objectRef=struct(kind=STRING, name=STRING, apiVersion=STRING, namespace=ANYTHING),
+        protocolType=STRING,
+        numActivators=INTEGER,
+    ),
+    INGRESS: struct(httpOption=STRING, tls=list_of(_TLS), rules=list_of(_RULE)),
+}
+"""By resource, the shape of `spec`."""

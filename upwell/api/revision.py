@@ -1,0 +1,46 @@
+"""Revision: one immutable version of an app and its configuration.
+
+default ── on creation only: a revision's spec never changes
+validate ── on creation all of it; on an update that the spec is what it was, and the annotations
+"""
+
+from typing import Any
+
+from upwell.api.conditions import ConditionSet
+from upwell.api.configs import KindsConfig
+from upwell.api.field_errors import FieldErrors
+from upwell.api.metadata import validate_name, validate_owner_label
+from upwell.api.names import LABEL_CONFIGURATION
+from upwell.api.objects import Object
+from upwell.api.revision_defaults import default_revision_spec
+from upwell.api.revision_validation import validate_revision_annotations, validate_revision_spec
+from upwell.api.template_names import describe_difference
+
+__all__ = ["ACTIVE", "CONDITIONS", "CONTAINER_HEALTHY", "RESOURCES_AVAILABLE", "default_revision", "validate_revision"]
+
+RESOURCES_AVAILABLE = "ResourcesAvailable"
+CONTAINER_HEALTHY = "ContainerHealthy"
+ACTIVE = "Active"
+CONDITIONS = ConditionSet(dependents=[RESOURCES_AVAILABLE, CONTAINER_HEALTHY])
+
+
+def default_revision(revision: Object, old: Object | None, config: KindsConfig) -> None:
+    """Fill in a new revision, in place."""
+    if old is None:
+        default_revision_spec(revision["spec"], revision["metadata"], config.defaults, config.features, creating=True)
+
+
+def validate_revision(revision: Object, old: Object | None, config: KindsConfig, errors: FieldErrors) -> None:
+    metadata, spec = revision["metadata"], revision["spec"]
+    validate_name(metadata, "metadata", errors)
+    validate_owner_label(revision, LABEL_CONFIGURATION, "Configuration", errors)
+    validate_revision_annotations(metadata.get("annotations") or {}, "metadata.annotations", config, errors)
+    if old is None:
+        validate_revision_spec(spec, "spec", config, errors)
+    elif spec != (before := _spec_of(old)):
+        details = describe_difference(before, spec, "spec")
+        errors.add("Immutable fields changed (-old +new)", "spec", details=details)
+
+
+def _spec_of(obj: Object) -> dict[str, Any]:
+    return obj.get("spec") or {}
