@@ -1,0 +1,37 @@
+"""The admin port: `GET /metrics`, and `GET /healthz`, which says whether requests should be sent here."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from upwell.ports import ConfigError
+from upwell.telemetry.metrics import CONTENT_TYPE, Registry
+
+__all__ = ["serving_admin"]
+
+
+@asynccontextmanager
+async def serving_admin(registry: Registry, is_ready: Callable[[], bool], host: str, port: int) -> AsyncIterator[None]:
+    """Serve during the block; raise ConfigError when the port cannot be had."""
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=registry.render(), headers={"Content-Type": CONTENT_TYPE.decode()})
+
+    async def healthz(_: web.Request) -> web.Response:
+        ready = is_ready()
+        return web.Response(status=200 if ready else 503, text="ok" if ready else "not ready")
+
+    app = web.Application()
+    app.router.add_get("/metrics", metrics)
+    app.router.add_get("/healthz", healthz)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            raise ConfigError(f"cannot listen on {host}:{port} for metrics and health: {error.strerror}") from error
+        yield
+    finally:
+        await runner.cleanup()

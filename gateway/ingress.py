@@ -1,0 +1,220 @@
+"""From an Ingress object to routes: which backends a request to one of its hosts may go to.
+
+What the object says is checked and put into the form that the request path needs: bytes in lower case, paths in the
+order in which they are tried, header fields ready to be sent. An object that breaks the contract
+(control-plane.md 9.1) raises ObjectError with the path of the field. Nothing here does I/O or knows the engine.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Protocol
+
+from gateway.split import Deck
+from upwell.api.objects import Key, Object, ObjectError, key_of, namespace_of
+
+__all__ = ["Backend", "HostRoutes", "IngressRoutes", "RequestFields", "Route", "Target", "compile_ingress"]
+
+Field = tuple[bytes, bytes]
+
+OWN_FIELDS: Final = ((b"X-Forwarded-Proto", b"http"),)
+"""What the gateway says about every request; X-Forwarded-Host follows per request."""
+OWN_NAMES: Final = frozenset({b"x-forwarded-proto", b"x-forwarded-host"})
+# fmt: off
+_FIELD_ORDER: Final = (
+    "tls", "rules", "httpOption",
+    "hosts", "visibility", "http", "secretName", "secretNamespace",
+    "path", "rewriteHost", "headers", "splits",
+    "serviceNamespace", "serviceName", "servicePort", "percent",
+    "appendHeaders",
+)
+# fmt: on
+_ORDER: Final = {name: position for position, name in enumerate(_FIELD_ORDER)}
+_MAPS: Final = frozenset({"headers", "appendHeaders"})
+
+
+class RequestFields(Protocol):
+    """What a route asks of a request."""
+
+    def get(self, name: bytes) -> bytes | None:
+        """The first value of the field with this lower-case name."""
+        ...
+
+
+class Backend(NamedTuple):
+    """A port of a Service; `port` is its number or its name."""
+
+    namespace: str
+    service: str
+    port: int | str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.service}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A backend, and what is changed in requests to it."""
+
+    backend: Backend
+    remove: frozenset[bytes]
+    """Lower-case names of the fields that clients have no say in."""
+    add: tuple[Field, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One path of a rule."""
+
+    path: bytes
+    """The prefix of the request's path that this is for; empty for all."""
+    headers: tuple[Field, ...]
+    """Lower-case names and exact values that the request has to have, every one."""
+    rewrite_host: bytes
+    """The host that the backend is asked for; empty to leave it as it is."""
+    targets: tuple[Target, ...]
+    deck: Deck | None
+    """Chooses among several targets."""
+
+    def matches(self, path: bytes, fields: RequestFields) -> bool:
+        return path.startswith(self.path) and all(fields.get(name) == value for name, value in self.headers)
+
+    def choose(self) -> Target:
+        """The target for one more request."""
+        return self.targets[0] if self.deck is None else self.targets[self.deck.deal()]
+
+
+@dataclass(frozen=True, slots=True)
+class HostRoutes:
+    """What one host leads to."""
+
+    ingress: Key
+    public: bool
+    """Whether clients outside the cluster may use it (visibility ExternalIP)."""
+    routes: tuple[Route, ...]
+    """In the order in which they are tried: longest path first, then most header conditions."""
+    only: Route | None
+    """The route, when there is one only and it takes everything."""
+    hash: bytes
+    """Tells the version of the Ingress, for probes."""
+
+    def match(self, target: bytes, fields: RequestFields) -> Route | None:
+        """The route for a request target in origin form."""
+        if self.only is not None:
+            return self.only
+        path = target.partition(b"?")[0]
+        for route in self.routes:
+            if route.matches(path, fields):
+                return route
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class IngressRoutes:
+    """All that one Ingress object says."""
+
+    key: Key
+    generation: int
+    created: str
+    """Who comes first keeps a host that two objects claim."""
+    hosts: Mapping[bytes, HostRoutes]
+    backends: frozenset[Backend]
+
+
+def compile_ingress(obj: Object) -> IngressRoutes:
+    """Read an Ingress; raise ObjectError when it cannot be served."""
+    spec = obj.get("spec") or {}
+    namespace = namespace_of(obj)
+    digest = _hash(obj)
+    hosts: dict[bytes, HostRoutes] = {}
+    for number, rule in enumerate(_required(spec, "rules", "spec")):
+        where = f"spec.rules[{number}]"
+        paths = _required(_required(rule, "http", where), "paths", f"{where}.http")
+        routes = [_route(path, f"{where}.http.paths[{i}]", namespace) for i, path in enumerate(paths)]
+        routes.sort(key=lambda route: (-len(route.path), -len(route.headers)))
+        takes_all = len(routes) == 1 and not routes[0].path and not routes[0].headers
+        entry = HostRoutes(
+            key_of(obj),
+            rule.get("visibility") != "ClusterLocal",
+            tuple(routes),
+            routes[0] if takes_all else None,
+            digest,
+        )
+        for host in rule.get("hosts") or ():
+            hosts.setdefault(host.lower().encode(), entry)
+    metadata = obj["metadata"]
+    return IngressRoutes(
+        key_of(obj),
+        int(metadata.get("generation") or 0),
+        str(metadata.get("creationTimestamp") or ""),
+        hosts,
+        frozenset(target.backend for entry in hosts.values() for route in entry.routes for target in route.targets),
+    )
+
+
+def _route(path: Mapping[str, Any], where: str, namespace: str) -> Route:
+    splits = list(enumerate(_required(path, "splits", where)))
+    percents = [int(split.get("percent") or 0) for _, split in splits]
+    if percents == [0]:
+        percents = [100]
+    if sum(percents) != 100:
+        raise ObjectError(f"{where}.splits", f"traffic split percentage must total to 100, but was {sum(percents)}")
+    common = path.get("appendHeaders") or {}
+    targets = [_target(split, common, f"{where}.splits[{number}]", namespace) for number, split in splits]
+    used = [(target, percent) for target, percent in zip(targets, percents, strict=True) if percent > 0]
+    text = str(path.get("path") or "")
+    return Route(
+        b"" if text == "/" else text.encode(),
+        tuple((name.lower().encode(), str(match["exact"]).encode()) for name, match in _header_matches(path)),
+        str(path.get("rewriteHost") or "").encode(),
+        tuple(target for target, _ in used),
+        Deck([percent for _, percent in used]) if len(used) > 1 else None,
+    )
+
+
+def _header_matches(path: Mapping[str, Any]) -> Iterable[tuple[str, Mapping[str, str]]]:
+    return sorted((path.get("headers") or {}).items())
+
+
+def _target(split: Mapping[str, Any], common: Mapping[str, str], where: str, namespace: str) -> Target:
+    backend = Backend(
+        str(_required(split, "serviceNamespace", where)),
+        str(_required(split, "serviceName", where)),
+        _required(split, "servicePort", where),
+    )
+    if backend.namespace != namespace:
+        raise ObjectError(f"{where}.serviceNamespace", "service namespace must match ingress namespace")
+    headers = {**common, **(split.get("appendHeaders") or {})}
+    return Target(
+        backend,
+        OWN_NAMES | {name.lower().encode() for name in headers},
+        (*((name.encode(), str(value).encode()) for name, value in sorted(headers.items())), *OWN_FIELDS),
+    )
+
+
+def _required(parent: Mapping[str, Any], name: str, where: str) -> Any:
+    value = parent.get(name)
+    if not value:
+        raise ObjectError(f"{where}.{name}", "missing field(s)")
+    return value
+
+
+def _hash(obj: Object) -> bytes:
+    """SHA-256 over the spec as Go's encoder writes it, namespace and name, in hex (contract: control-plane.md 9.1)."""
+    text = json.dumps(_in_order(obj.get("spec") or {}), separators=(",", ":"), ensure_ascii=False)
+    for character, escape in (("&", "\\u0026"), ("<", "\\u003c"), (">", "\\u003e")):
+        text = text.replace(character, escape)
+    metadata = obj["metadata"]
+    identity = f"{text}{metadata.get('namespace') or ''}{metadata['name']}"
+    return hashlib.sha256(identity.encode()).hexdigest().encode()
+
+
+def _in_order(value: Any, is_map: bool = False) -> Any:
+    # Go writes a struct's fields in the order of their declaration and a map's keys in alphabetical order.
+    if isinstance(value, dict):
+        names = sorted(value) if is_map else sorted(value, key=lambda name: (_ORDER.get(name, len(_ORDER)), name))
+        return {name: _in_order(value[name], name in _MAPS) for name in names}
+    if isinstance(value, list):
+        return [_in_order(item) for item in value]
+    return value

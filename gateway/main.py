@@ -1,0 +1,158 @@
+"""The gateway's process: watch, build the table, listen, keep both in step, drain.
+
+    informers synced ──> table ──> listen, ready, statuses written ──SIGTERM──> not ready, still serving
+      ──drain delay──> listeners closed ──requests in flight done, or drain timeout──> exit 0
+
+It does not listen before it knows every route, so a restart answers no known host with 404; where its socket was
+handed over, clients meanwhile wait in the kernel's queue. Without the API server it goes on with what it knows.
+"""
+
+import asyncio
+import socket
+from collections.abc import Coroutine, Mapping
+from typing import Any, Final
+
+from gateway.admin import serving_admin
+from gateway.balancer import Balancer
+from gateway.config import VARIABLES, GatewayConfig
+from gateway.forwarding import Forwarding
+from gateway.metrics import GatewayMetrics
+from gateway.routes import Routes
+from gateway.writer import StatusWriter
+from upwell.api.resources import CORE_SERVICE, ENDPOINT_SLICE, INGRESS
+from upwell.cluster.client import Client
+from upwell.cluster.endpoints import EndpointTracker
+from upwell.cluster.informer import Informer
+from upwell.cluster.runtime import run_component, running
+from upwell.http import Application, Engine, Limits
+from upwell.ports import ConfigError
+from upwell.telemetry import log
+from upwell.telemetry.metrics import Registry
+
+__all__ = ["main"]
+
+LOG: Final = log.get()
+ABOUT: Final = "Routes requests to revisions by host, path, header and percentage, as Ingress objects say."
+CONNECT_SECONDS: Final = 3.0
+"""Pods answer a connection within milliseconds or are gone; three seconds allow for two lost packets."""
+
+
+class Gateway:
+    """The parts, put together."""
+
+    def __init__(self, config: GatewayConfig, client: Client) -> None:
+        self.ready = False
+        self._config = config
+        self._client = client
+        self._engine = Engine(limits=Limits(connect_timeout=CONNECT_SECONDS), component=b"gateway")
+        self._ingresses = Informer(client, INGRESS)
+        self._services = Informer(client, CORE_SERVICE)
+        self._slices = Informer(client, ENDPOINT_SLICE)
+        self._registry = Registry()
+        metrics = GatewayMetrics(self._registry)
+        self._routes = Routes(self._ingresses, config.ingress_class)
+        balancer = Balancer(self._services, EndpointTracker(self._slices), self._engine, metrics)
+        self._routes.on_unused(balancer.drop)
+        self._status = StatusWriter(client, self._ingresses, self._routes, config.service_domain)
+        self._public = self._forwarding(balancer, metrics, public_only=bool(config.local_port))
+        self._local = self._forwarding(balancer, metrics, public_only=False)
+        gauge = self._registry.gauge_from
+        gauge("upwell_gateway_requests_in_flight", "Requests under way.", lambda: self._engine.in_flight)
+        gauge(
+            "upwell_gateway_requests_waiting",
+            "Requests that wait for a ready endpoint.",
+            lambda: self._public.waiting + self._local.waiting,
+        )
+        gauge("upwell_gateway_hosts", "Hosts in the routing table.", lambda: len(self._routes.table.hosts))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set, then drain."""
+        ports = self._config.ports
+        tasks = {
+            "ingress informer": self._ingresses.run(),
+            "service informer": self._services.run(),
+            "endpoint slice informer": self._slices.run(),
+        }
+        admin_port = ports.actual(self._config.admin_port)
+        async with (
+            serving_admin(self._registry, lambda: self.ready, ports.bind_host, admin_port),
+            running(tasks) as group,
+        ):
+            if not await _finished_before(stop, self._synced()):
+                return
+            self._routes.flush()
+            await self._listen(self._public, self._config.port)
+            if self._config.local_port:
+                await self._listen(self._local, self._config.local_port)
+            self.ready = True
+            writer = group.create_task(self._status.run(), name="ingress status writer")
+            await stop.wait()
+            await self._drain()
+            writer.cancel()
+
+    async def _synced(self) -> None:
+        for informer in (self._ingresses, self._services, self._slices):
+            await informer.wait_synced()
+
+    async def _listen(self, app: Application, port: int) -> None:
+        ports = self._config.ports
+        descriptor = ports.listen_fds.get(port)
+        try:
+            if descriptor is not None:
+                handed_over = socket.socket(fileno=descriptor)
+                handed_over.setblocking(False)
+                listener = await self._engine.serve(app, ports.bind_host, sock=handed_over)
+            else:
+                listener = await self._engine.serve(app, ports.bind_host, ports.actual(port))
+        except OSError as error:
+            where = f"descriptor {descriptor}" if descriptor is not None else f"{ports.bind_host}:{ports.actual(port)}"
+            raise ConfigError(f"cannot listen on {where} for port {port}: {error.strerror or error}") from error
+        LOG.info("listening", port=listener.port, handed_over=descriptor is not None)
+
+    async def _drain(self) -> None:
+        self.ready = False
+        await asyncio.sleep(self._config.drain_delay)
+        finished = await self._engine.drain(self._config.drain_timeout)
+        LOG.info("drained", finished=finished)
+
+    def _forwarding(self, balancer: Balancer, metrics: GatewayMetrics, *, public_only: bool) -> Forwarding:
+        return Forwarding(
+            self._routes,
+            balancer,
+            metrics,
+            public_only=public_only,
+            wait_seconds=self._config.wait_seconds,
+            waiting_max=self._config.waiting_max,
+            access_log=self._config.access_log,
+            is_ready=lambda: self.ready,
+        )
+
+
+async def _finished_before(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Whether `work` was done before `stop` was set; if not, it is cancelled."""
+    waiting = [asyncio.create_task(work, name="first sync"), asyncio.create_task(_set(stop), name="stop signal")]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        return waiting[0].done()
+    finally:
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def _set(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+async def _serve(env: Mapping[str, str], stop: asyncio.Event) -> None:
+    config = GatewayConfig.from_env(env)
+    client = await Client.connect()
+    try:
+        await Gateway(config, client).run(stop)
+    finally:
+        await client.close()
+
+
+def main() -> None:
+    """Run the gateway and exit."""
+    run_component("gateway", _serve, about=ABOUT, variables=VARIABLES)

@@ -1,0 +1,114 @@
+"""Keeps the routing table in step with the Ingress objects of our class.
+
+Changes are gathered for one turn of the loop and compiled into one new table, so the first ten thousand objects cost
+one copy and not ten thousand. An object that cannot be served keeps the routes of its last good generation, and the
+reason is kept for its status.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, cast
+
+from gateway.ingress import Backend, IngressRoutes, compile_ingress
+from gateway.table import Table
+from upwell.api.names import ANNOTATION_INGRESS_CLASS
+from upwell.api.objects import Key, Object, ObjectError, annotations_of, is_deleting, key_of, uid_of
+from upwell.cluster.informer import Informer
+from upwell.telemetry import log
+
+__all__ = ["Routes"]
+
+LOG: Final = log.get("routes")
+
+
+class Routes:
+    """The current table, and which generation of which object it serves."""
+
+    def __init__(self, ingresses: Informer, ingress_class: str) -> None:
+        """`ingresses` is an informer on Ingress objects, run by the caller."""
+        self.table = Table()
+        self.rejected: dict[Key, tuple[int, ObjectError]] = {}
+        """Generations that cannot be served, and why."""
+        self._class = ingress_class
+        self._changed: dict[Key, Object | None] = {}
+        self._loop = asyncio.get_running_loop()
+        self._served_callbacks: list[Callable[[Key], None]] = []
+        self._unused_callbacks: list[Callable[[Backend], None]] = []
+        ingresses.add_handler(self._ingress_changed)
+
+    def on_served(self, callback: Callable[[Key], None]) -> None:
+        """Call `callback` when an object's present generation is in the table, or was rejected."""
+        self._served_callbacks.append(callback)
+
+    def on_unused(self, callback: Callable[[Backend], None]) -> None:
+        """Call `callback` when an object does not lead to a backend any more; another one still may."""
+        self._unused_callbacks.append(callback)
+
+    def is_ours(self, obj: Object) -> bool:
+        """Whether this gateway serves the object."""
+        return annotations_of(obj).get(ANNOTATION_INGRESS_CLASS) == self._class and not is_deleting(obj)
+
+    def flush(self) -> None:
+        """Put what has changed into the table now."""
+        changed, self._changed = self._changed, {}
+        if not changed:
+            return
+        updates: dict[Key, IngressRoutes | None] = {}
+        for key, obj in changed.items():
+            self.rejected.pop(key, None)
+            if obj is None:
+                updates[key] = None
+                continue
+            try:
+                updates[key] = _compiled(obj)
+            except ObjectError as error:
+                self.rejected[key] = (int(obj["metadata"].get("generation") or 0), error)
+                LOG.warning("an ingress cannot be served", ingress=str(key), error=str(error))
+        before, self.table = self.table, self.table.updated(updates)
+        for key, routes in updates.items():
+            self._tell_unused(before.ingresses.get(key), routes)
+        for key, obj in changed.items():
+            if obj is not None:
+                self._tell_served(key)
+        LOG.info("routes changed", ingresses=len(self.table.ingresses), hosts=len(self.table.hosts))
+
+    def _ingress_changed(self, old: Object | None, new: Object | None) -> None:
+        before = old if old is not None and self.is_ours(old) else None
+        after = new if new is not None and self.is_ours(new) else None
+        if before is None and after is None:
+            return
+        key = key_of(new if new is not None else cast("Object", old))
+        if before is not None and after is not None and _same_generation(before, after):
+            # Its status was written, perhaps by somebody else: let it be looked at, and leave the routes alone.
+            self._tell_served(key)
+            return
+        if not self._changed:
+            self._loop.call_soon(self.flush)
+        self._changed[key] = after
+
+    def _tell_served(self, key: Key) -> None:
+        for callback in self._served_callbacks:
+            callback(key)
+
+    def _tell_unused(self, old: IngressRoutes | None, new: IngressRoutes | None) -> None:
+        gone = (old.backends if old is not None else frozenset()) - (new.backends if new is not None else frozenset())
+        for backend in gone:
+            for callback in self._unused_callbacks:
+                callback(backend)
+
+
+def _same_generation(one: Object, other: Object) -> bool:
+    def version(obj: Object) -> tuple[str, int]:
+        return uid_of(obj), int(obj["metadata"].get("generation") or 0)
+
+    return version(one) == version(other)
+
+
+def _compiled(obj: Object) -> IngressRoutes:
+    try:
+        return compile_ingress(obj)
+    except ObjectError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # A field has another type than its schema says; no server with our CRDs lets that pass.
+        raise ObjectError("spec", f"cannot be read: {error}") from error
