@@ -4,10 +4,9 @@ Objects of Knative's kinds are defaulted and validated when they are created and
 is worded as an API server words a webhook's.
 """
 
-import importlib
 from collections.abc import Mapping
-from types import ModuleType
 
+from upwell.api import admission
 from upwell.api.names import SYSTEM_NAMESPACE
 from upwell.api.objects import Object
 from upwell.api.resources import CONFIG_MAP, Resource
@@ -17,6 +16,9 @@ from upwell.local.apiserver.store import Store
 
 __all__ = ["Admission"]
 
+_USER = "kubernetes-admin"
+"""Who is said to have made and changed objects: there are no users here, and a cluster's first one has this name."""
+_STRICT = "strict decoding error"
 _WEBHOOK = "validation.webhook.serving.knative.dev"
 
 
@@ -26,28 +28,24 @@ class Admission:
     def __init__(self, store: Store, system_namespace: str = SYSTEM_NAMESPACE) -> None:
         self._store = store
         self._system_namespace = system_namespace
-        self._rules = _rules()
 
-    def review(self, resource: Resource, obj: Object, old: Object | None) -> Object:
-        """The object with its defaults; raise StatusError (400) when it is denied. `obj` may be changed."""
-        admission = self._rules
-        if admission is None or not is_custom(resource):
+    def review(self, resource: Resource, obj: Object, old: Object | None, strict: bool) -> Object:
+        """The object with its defaults; raise StatusError (400) when it is denied. `obj` may be changed.
+
+        `strict` refuses fields that nobody knows, which are dropped otherwise.
+        """
+        if not is_custom(resource):
             return obj
         try:
-            admitted: Object = admission.admit(resource, obj, old, self._config)
+            return admission.admit(resource, obj, old, self._config, user=_USER, strict=strict)
         except admission.Denied as denied:
+            if str(denied).startswith(_STRICT):
+                what = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
+                raise errors.bad_request(f"{what}: {denied}") from denied
             message = f'admission webhook "{_WEBHOOK}" denied the request: validation failed: {denied}'
             raise errors.bad_request(message) from denied
-        return admitted
 
     def _config(self, name: str) -> Mapping[str, str]:
         record = self._store.get(CONFIG_MAP, self._system_namespace, name)
         data = (record.obj.get("data") or {}) if record is not None else {}
         return {key: value for key, value in data.items() if key != "_example"}
-
-
-def _rules() -> ModuleType | None:
-    try:
-        return importlib.import_module("upwell.api.admission")
-    except ModuleNotFoundError:
-        return None

@@ -16,7 +16,7 @@ from upwell.local.apiserver.encoding import encode
 from upwell.local.apiserver.paging import Page, Pages
 from upwell.local.apiserver.patch import patcher
 from upwell.local.apiserver.records import Record
-from upwell.local.apiserver.registry import Registry
+from upwell.local.apiserver.registry import Registry, WriteOptions
 from upwell.local.apiserver.routes import Target
 from upwell.local.apiserver.scale import scale_of
 from upwell.local.apiserver.selectors import Selector, parse_fields, parse_labels
@@ -96,7 +96,7 @@ class Handlers:
         if target.resource.namespaced and not target.namespace:
             raise errors.method_not_allowed()
         _, body = await read_body(request)
-        record = self._registry.create(target.resource, target.namespace, body, _dry_run(query))
+        record = self._registry.create(target.resource, target.namespace, body, _write_options(query))
         await self._store.committed()
         return _one(request, record, query, status=201)
 
@@ -121,7 +121,7 @@ class Handlers:
             raise errors.method_not_allowed()
         _, body = await read_body(request)
         resource, namespace, name, subresource = target
-        record = self._registry.update(resource, namespace, name, body, subresource, _dry_run(query))
+        record = self._registry.update(resource, namespace, name, body, subresource, _write_options(query))
         return await self._changed(request, record, target, query)
 
     async def _patch(self, request: web.BaseRequest, target: Target, query: Query) -> web.StreamResponse:
@@ -130,7 +130,7 @@ class Handlers:
         content_type, body = await read_body(request)
         resource, namespace, name, subresource = target
         apply = patcher(resource, content_type, body)
-        record = self._registry.patch(resource, namespace, name, apply, subresource, _dry_run(query))
+        record = self._registry.patch(resource, namespace, name, apply, subresource, _write_options(query))
         return await self._changed(request, record, target, query)
 
     async def _changed(
@@ -167,11 +167,14 @@ def _selector(target: Target, query: Query) -> Selector:
     return Selector(parse_labels(query.get("labelSelector", "")), parse_fields(target.resource, fields))
 
 
-def _dry_run(query: Query) -> bool:
-    wanted = query.get("dryRun", "")
-    if wanted not in ("", "All"):
-        raise errors.bad_request(f'dryRun: Unsupported value: "{wanted}": supported values: "All"')
-    return bool(wanted)
+def _write_options(query: Query) -> WriteOptions:
+    dry_run, validation = query.get("dryRun", ""), query.get("fieldValidation", "")
+    if dry_run not in ("", "All"):
+        raise errors.bad_request(f'dryRun: Unsupported value: "{dry_run}": supported values: "All"')
+    if validation not in ("", "Ignore", "Warn", "Strict"):
+        supported = '"Ignore", "Warn", "Strict"'
+        raise errors.bad_request(f'fieldValidation: Unsupported value: "{validation}": supported values: {supported}')
+    return WriteOptions(bool(dry_run), validation == "Strict")
 
 
 def _one(request: web.BaseRequest, record: Record, query: Query, status: int = 200) -> web.StreamResponse:

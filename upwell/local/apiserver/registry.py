@@ -5,6 +5,7 @@ update that changes nothing is not stored: it makes no new resourceVersion and n
 """
 
 from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
 
 from upwell.api.objects import Object
 from upwell.api.resources import CORE_SERVICE, LEASE, NAMESPACE, Resource
@@ -23,10 +24,22 @@ from upwell.local.apiserver.strategy import Addresses, for_create, for_status, f
 from upwell.local.apiserver.validation import check_type, validate, validate_change
 from upwell.local.apiserver.worklist import Worklist
 
-__all__ = ["Registry", "Review"]
+__all__ = ["Registry", "Review", "WriteOptions"]
 
-Review = Callable[[Resource, Object, Object | None], Object]
-"""Admission: (resource, new, old) to the defaulted object."""
+Review = Callable[[Resource, Object, Object | None, bool], Object]
+"""Admission: (resource, new, old, strict) to the defaulted object."""
+
+
+class WriteOptions(NamedTuple):
+    """What a write asks for besides its content."""
+
+    dry_run: bool = False
+    """Do everything but store."""
+    strict: bool = False
+    """Refuse unknown fields."""
+
+
+WRITE: Final = WriteOptions()
 
 
 class Registry:
@@ -59,34 +72,40 @@ class Registry:
             return candidates
         return [record for record in candidates if selector.matches(record.labels, record.fields)]
 
-    def create(self, resource: Resource, namespace: str, body: object, dry_run: bool = False) -> Record:
+    def create(self, resource: Resource, namespace: str, body: object, options: WriteOptions = WRITE) -> Record:
         """Store a new object; `body` is changed. Raise StatusError."""
         obj = check_type(resource, body, namespace)
         self._check_namespace(resource, namespace, obj)
         obj = for_create(resource, obj, self._clock.now())
         name = obj["metadata"]["name"]
         apply_defaults(resource, obj)
-        obj = self._review(resource, obj, None)
+        obj = self._review(resource, obj, None, options.strict)
         validate(resource, obj)
         if self.store.get(resource, namespace, name) is not None:
             raise errors.already_exists(resource, name)
         if resource == CORE_SERVICE:
             self._addresses.assign(obj, None)
-        return self._store(resource, obj, dry_run)
+        return self._store(resource, obj, options.dry_run)
 
     def update(
-        self, resource: Resource, namespace: str, name: str, body: object, subresource: str = "", dry_run: bool = False
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        body: object,
+        subresource: str = "",
+        options: WriteOptions = WRITE,
     ) -> Record:
         """Replace an object, or its status or scale; `body` is changed. Raise StatusError."""
         old = self.get(resource, namespace, name)
         if subresource == "scale":
-            return self._rescale(old, body, dry_run)
+            return self._rescale(old, body, options)
         obj = check_type(resource, body, namespace, name)
         unconditional = not (is_custom(resource) or resource == LEASE)
         if not obj["metadata"].get("resourceVersion") and not unconditional:
             must = "Invalid value: 0x0: must be specified for an update"
             raise errors.invalid(resource, name, [Cause("FieldValueInvalid", "metadata.resourceVersion", must)])
-        return self._replace(old, obj, subresource, dry_run)
+        return self._replace(old, obj, subresource, options)
 
     def patch(
         self,
@@ -95,14 +114,14 @@ class Registry:
         name: str,
         apply: Patcher,
         subresource: str = "",
-        dry_run: bool = False,
+        options: WriteOptions = WRITE,
     ) -> Record:
         """Patch an object, or its status or scale. Raise StatusError."""
         old = self.get(resource, namespace, name)
         if subresource == "scale":
-            return self._rescale(old, apply(scale.scale_of(old.obj)), dry_run)
+            return self._rescale(old, apply(scale.scale_of(old.obj)), options)
         obj = check_type(resource, apply(decode(old.raw)), namespace, name)
-        return self._replace(old, obj, subresource, dry_run)
+        return self._replace(old, obj, subresource, options)
 
     def delete(self, resource: Resource, namespace: str, name: str, options: DeleteOptions) -> tuple[Record, bool]:
         """Delete an object; the answer is its state and whether it is gone already. Raise StatusError."""
@@ -124,31 +143,35 @@ class Registry:
             why = f"unable to create new content in namespace {namespace} because it is being terminated"
             raise errors.forbidden(resource, str(obj["metadata"].get("name", "")), why)
 
-    def _rescale(self, old: Record, body: object, dry_run: bool) -> Record:
+    def _rescale(self, old: Record, body: object, options: WriteOptions) -> Record:
         obj = decode(old.raw)
         replicas, version = scale.parse_scale(old.resource, old.name, body)
         obj["spec"]["replicas"] = replicas
         if version:
             obj["metadata"]["resourceVersion"] = version
-        return self._replace(old, obj, "", dry_run)
+        return self._replace(old, obj, "", options)
 
-    def _replace(self, old: Record, obj: Object, subresource: str, dry_run: bool) -> Record:
+    def _replace(self, old: Record, obj: Object, subresource: str, options: WriteOptions) -> Record:
         resource, metadata = old.resource, obj["metadata"]
         if metadata.get("uid", old.uid) != old.uid:
             why = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {old.uid}"
             raise errors.conflict(resource, old.name, why)
         if metadata.get("resourceVersion", str(old.revision)) != str(old.revision):
             raise errors.conflict(resource, old.name)
-        obj = for_status(obj, old.obj) if subresource == "status" else self._prepared(resource, obj, old.obj)
+        obj = (
+            for_status(obj, old.obj)
+            if subresource == "status"
+            else self._prepared(resource, obj, old.obj, options.strict)
+        )
         obj["metadata"]["resourceVersion"] = str(old.revision)
         if obj == old.obj:
             return old
-        return self._store(resource, obj, dry_run)
+        return self._store(resource, obj, options.dry_run)
 
-    def _prepared(self, resource: Resource, obj: Object, old: Object) -> Object:
+    def _prepared(self, resource: Resource, obj: Object, old: Object, strict: bool) -> Object:
         obj = for_update(resource, obj, old)
         apply_defaults(resource, obj)
-        obj = self._review(resource, obj, old)
+        obj = self._review(resource, obj, old, strict)
         if resource == CORE_SERVICE:
             self._addresses.assign(obj, old)
         validate(resource, obj)

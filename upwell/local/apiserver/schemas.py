@@ -21,7 +21,10 @@ def schemas_of(resource: Resource) -> dict[str, Any]:
     properties: Object = {
         "apiVersion": {"type": "string", "description": "The version of the API that this object is written for."},
         "kind": {"type": "string", "description": "What this object is."},
-        "metadata": {"allOf": [{"$ref": f"#/components/schemas/{_METADATA}"}], "description": "Name, labels and the like."},
+        "metadata": {
+            "allOf": [{"$ref": f"#/components/schemas/{_METADATA}"}],
+            "description": "Name, labels and the like.",
+        },
         "spec": {"type": "object", "description": "What is wanted.", "x-kubernetes-preserve-unknown-fields": True},
         "status": {"type": "object", "description": "What was seen.", "x-kubernetes-preserve-unknown-fields": True},
     }
