@@ -1,1 +1,26 @@
-"""The proxy engine: connections, parsing, exchanges, pools, deadlines, drain. Imports nothing of ours."""
+"""The proxy engine: connections, parsing, exchanges, pools, deadlines, drain. Imports nothing of ours but the clock."""
+
+from upwell.http.engine import Engine, Listener
+from upwell.http.errors import FailureKind, FetchError, Outcome, UpstreamFailure
+from upwell.http.exchange import Application, Exchange
+from upwell.http.fetch import FetchResult
+from upwell.http.limits import Limits
+from upwell.http.message import Fields, RequestHead, ResponseHead
+from upwell.http.pool import Upstream
+
+__all__ = [
+    "Application",
+    "Engine",
+    "Exchange",
+    "FailureKind",
+    "FetchError",
+    "FetchResult",
+    "Fields",
+    "Limits",
+    "Listener",
+    "Outcome",
+    "RequestHead",
+    "ResponseHead",
+    "Upstream",
+    "UpstreamFailure",
+]

@@ -1,0 +1,158 @@
+"""One endpoint and the connections to it: kept-alive ones, being opened ones, and who waits for them.
+
+The connection used last is used first (LIFO), so that a pool shrinks to what the traffic needs. An exchange that finds
+none idle waits while a new one is opened, and takes whichever comes first, the new one or one that another exchange
+gives back; there are never more being opened than exchanges waiting when they were asked for.
+"""
+
+import asyncio
+import os
+from typing import TYPE_CHECKING
+
+from upwell.http.errors import FailureKind
+from upwell.http.message import IDEMPOTENT_METHODS
+from upwell.http.upstream import UpstreamConnection
+
+if TYPE_CHECKING:
+    from upwell.http.engine import Engine
+    from upwell.http.exchange import Exchange
+
+__all__ = ["Upstream"]
+
+
+class Upstream:
+    """An address that requests are forwarded to, and its pool of connections."""
+
+    __slots__ = (
+        "_closed",
+        "_idle",
+        "_opening",
+        "_waiting",
+        "authority",
+        "connections_opened",
+        "engine",
+        "host",
+        "idle_limit",
+        "in_flight",
+        "port",
+    )
+
+    def __init__(self, engine: "Engine", host: str, port: int, idle_limit: int) -> None:
+        self.engine = engine
+        self.host = host
+        self.port = port
+        self.authority = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode()
+        """For a Host field where the client gave none."""
+        self.in_flight = 0
+        """Exchanges forwarded here and not yet over, those that wait for a connection included."""
+        self.idle_limit = idle_limit
+        self.connections_opened = 0
+        self._idle: list[UpstreamConnection] = []
+        self._waiting: dict[Exchange, None] = {}
+        self._opening = 0
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return (
+            f"<Upstream {self.authority.decode()}: {self.in_flight} in flight, {len(self._idle)} idle, "
+            f"{len(self._waiting)} waiting, {self._opening} opening>"
+        )
+
+    @property
+    def idle_count(self) -> int:
+        """Kept-alive connections that nobody uses."""
+        return len(self._idle)
+
+    # What exchanges ask for.
+
+    def take(self, exchange: "Exchange") -> UpstreamConnection | None:
+        """The idle connection that was used last, or None."""
+        idle = self._idle
+        while idle:
+            connection = idle.pop()
+            self.engine.idle_connections.discard(connection)
+            if not connection.usable:
+                continue
+            # A request that must not be sent twice goes over an old connection only after a look at it.
+            if exchange.request.method in IDEMPOTENT_METHODS or not connection.stale():
+                return connection
+            connection.close()
+        return None
+
+    def wait(self, exchange: "Exchange") -> None:
+        """Give `exchange` a connection as soon as there is one, or tell it that there will be none."""
+        self._waiting[exchange] = None
+        if self._opening < len(self._waiting):
+            self._opening += 1
+            self.engine.start(self._connect(), f"connect {self.host}:{self.port}")
+
+    def leave(self, exchange: "Exchange") -> None:
+        """`exchange` does not wait any more."""
+        self._waiting.pop(exchange, None)
+
+    # What connections report.
+
+    def release(self, connection: UpstreamConnection) -> None:
+        """A connection is free."""
+        if self._waiting:
+            exchange = next(iter(self._waiting))
+            del self._waiting[exchange]
+            exchange.connected(connection)
+        elif self._closed or len(self._idle) >= self.idle_limit:
+            connection.close()
+        else:
+            self._idle.append(connection)
+            self.engine.idle_connections.add(connection)
+
+    def connection_lost(self, connection: UpstreamConnection) -> None:
+        """A connection is gone; if it was idle, nobody gets it any more."""
+        self.engine.upstream_connections.pop(connection, None)
+        self.forget(connection)
+
+    def forget(self, connection: UpstreamConnection) -> None:
+        """This connection is not to be used any more, if it was waiting for use."""
+        self.engine.idle_connections.discard(connection)
+        try:
+            self._idle.remove(connection)
+        except ValueError:
+            pass
+
+    def close(self) -> None:
+        """Close what is idle, now and in future; exchanges under way finish."""
+        self._closed = True
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            self.engine.idle_connections.discard(connection)
+            connection.close()
+
+    # Opening.
+
+    async def _connect(self) -> None:
+        limits = self.engine.limits
+        connection = UpstreamConnection(self)
+        try:
+            async with asyncio.timeout(limits.connect_timeout or None):
+                await self.engine.loop.create_connection(lambda: connection, self.host, self.port)
+        except TimeoutError:
+            self._opening -= 1
+            text = f"timed out dialing {self.host}:{self.port} after {limits.connect_timeout:.2f}s"
+            self._fail_first(FailureKind.CONNECT_TIMEOUT, text)
+        except OSError as error:
+            self._opening -= 1
+            why = os.strerror(error.errno).lower() if error.errno else str(error)
+            self._fail_first(FailureKind.CONNECT_REFUSED, f"dial tcp {self.host}:{self.port}: connect: {why}")
+        except asyncio.CancelledError:
+            self._opening -= 1
+            raise
+        else:
+            self._opening -= 1
+            self.connections_opened += 1
+            self.engine.upstream_connections[connection] = None
+            self.release(connection)
+
+    def _fail_first(self, kind: FailureKind, message: str) -> None:
+        """This many connections were asked for, so the one that failed was for the one that waits longest."""
+        if len(self._waiting) > self._opening:
+            exchange = next(iter(self._waiting))
+            del self._waiting[exchange]
+            exchange.attempt_failed(kind, message, sent=False)
