@@ -71,12 +71,14 @@ class Shared:
 class Passage:
     """One request's state here; the exchange's context."""
 
-    __slots__ = ("cold", "pod", "queued", "traffic")
+    __slots__ = ("address", "cold", "pod", "queued", "traffic")
 
     def __init__(self, traffic: "Traffic") -> None:
         self.traffic = traffic
         self.pod: Pod | None = None
         """Whose slot it has; None while it waits."""
+        self.address: Address | None = None
+        """Where it was sent last."""
         self.queued = 0.0
         """When it began to wait, 0 if it did not."""
         self.cold = False
@@ -144,12 +146,10 @@ class Traffic:
 
     def failed(self, exchange: Exchange, passage: Passage, failure: UpstreamFailure) -> None:
         """The pod could not answer: try again where the failure table allows it, else say so."""
-        pod = passage.pod
-        assert pod is not None, "only a forwarded request fails"
-        address = pod.target.address
+        assert passage.address is not None, "only a forwarded request fails"
         self._leave_pod(passage)
         if failure.kind in _UNREACHED:
-            self.backends.suspect(address)
+            self.backends.suspect(passage.address)
         if failure.retryable and exchange.attempts < ATTEMPTS_MOST:
             self._shared.metrics.retries.labels(*self._short).inc()
             self._queued.value += 1
@@ -200,6 +200,7 @@ class Traffic:
         if destination is None:
             address = self._addresses[pod.address]
             destination = pod.target = _Destination(address, self._shared.engine.upstream(address.host, address.port))
+        passage.address = destination.address
         request = exchange.request
         if request.fields.get(b"k-original-host"):
             exchange.forward(destination.upstream, host=destination.host, remove=_REMOVED, add=(_PROXY,))
