@@ -8,12 +8,14 @@ variable with its value and what would be right. `VARIABLES` is what `--help` pr
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from queueproxy.log_template import DEFAULT_TEMPLATE, Template, TemplateError
 from queueproxy.probe_spec import ProbeSpec, parse_probes
 from upwell.api import names
 from upwell.ports import ConfigError, PortMap
+
+if TYPE_CHECKING:
+    from queueproxy.log_template import Template
 
 __all__ = ["VARIABLES", "QueueProxyConfig"]
 
@@ -76,7 +78,7 @@ class Observability:
     metrics_port: int = names.PORT_USER_METRICS
     unsupported_export: str = ""
     """A metrics protocol that is valid, and that this version does not speak."""
-    log_template: Template | None = None
+    log_template: "Template | None" = None
     """None: no request log."""
     log_probes: bool = False
 
@@ -249,7 +251,9 @@ def _switch(settings: Mapping[str, Any], key: str) -> bool:
     return value
 
 
-def _log_template(settings: Mapping[str, Any]) -> Template | None:
+def _log_template(settings: Mapping[str, Any]) -> "Template | None":
+    from queueproxy.log_template import DEFAULT_TEMPLATE, Template, TemplateError  # only where there is a log
+
     text = settings.get("requestLogTemplate", DEFAULT_TEMPLATE)
     if not isinstance(text, str):
         raise ConfigError(f'OBSERVABILITY_CONFIG: requestLogTemplate is "{text}", not a text')

@@ -5,15 +5,16 @@ The engine serves these too, so that a sidecar need not load a web framework (co
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from queueproxy.answers import answer_text
 from queueproxy.drain import Drainer
 from queueproxy.stats import CONTENT_TYPE as STAT_TYPE
 from queueproxy.stats import StatsReporter
 from upwell.http import Exchange, UpstreamFailure
-from upwell.telemetry.metrics import CONTENT_TYPE as METRICS_TYPE
-from upwell.telemetry.metrics import Registry
+
+if TYPE_CHECKING:
+    from upwell.telemetry.metrics import Registry
 
 __all__ = ["Endpoints", "admin_endpoints", "metrics_endpoints", "stats_endpoints"]
 
@@ -64,8 +65,10 @@ def stats_endpoints(reporter: StatsReporter) -> Endpoints:
     )
 
 
-def metrics_endpoints(registry: Registry) -> Endpoints:
+def metrics_endpoints(registry: "Registry") -> Endpoints:
     """`/metrics` for Prometheus."""
+    from upwell.telemetry.metrics import CONTENT_TYPE as METRICS_TYPE  # loaded with the registry, if there is one
+
     return Endpoints(
         {METRICS_PATH: lambda exchange: exchange.respond(200, ((b"Content-Type", METRICS_TYPE),), registry.render())}
     )

@@ -17,19 +17,21 @@ happens to a request, `exchange_ended` is called once for it, and that is the on
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from queueproxy.answers import answer_error, answer_text
 from queueproxy.drain import Drainer
 from queueproxy.forwarded import forwarded
 from queueproxy.readiness import Readiness
-from queueproxy.request_log import RequestLog
-from queueproxy.request_metrics import RequestMetrics
 from upwell.api import names
 from upwell.http import Exchange, FailureKind, Upstream, UpstreamFailure
 from upwell.policy.breaker import REJECTED, RUNNING, Breaker
 from upwell.policy.request_stats import RequestStats
 from upwell.telemetry import log
+
+if TYPE_CHECKING:
+    from queueproxy.request_log import RequestLog
+    from queueproxy.request_metrics import RequestMetrics
 
 __all__ = ["Handler", "RequestTimeouts"]
 
@@ -105,8 +107,8 @@ class Handler:
         readiness: Readiness,
         tasks: asyncio.TaskGroup,
         now: Callable[[], float],
-        metrics: RequestMetrics | None = None,
-        request_log: RequestLog | None = None,
+        metrics: "RequestMetrics | None" = None,
+        request_log: "RequestLog | None" = None,
         log_probes: bool = False,
     ) -> None:
         """`breaker` None means no limit; `now` gives monotonic seconds; `tasks` owns the waiting health checks."""

@@ -8,7 +8,7 @@ import asyncio
 import os
 import signal
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import uvloop
 
@@ -18,8 +18,6 @@ from queueproxy.endpoints import admin_endpoints, metrics_endpoints, stats_endpo
 from queueproxy.handler import Handler, RequestTimeouts
 from queueproxy.listen import bind
 from queueproxy.readiness import Readiness
-from queueproxy.request_log import RequestLog
-from queueproxy.request_metrics import RequestMetrics
 from queueproxy.stats import StatsReporter
 from upwell.api import names
 from upwell.clock import SystemClock
@@ -28,6 +26,10 @@ from upwell.policy.breaker import Breaker
 from upwell.policy.request_stats import RequestStats
 from upwell.ports import ConfigError
 from upwell.telemetry import log
+
+if TYPE_CHECKING:
+    from queueproxy.request_log import RequestLog
+    from queueproxy.request_metrics import RequestMetrics
 
 __all__ = ["main"]
 
@@ -76,8 +78,7 @@ async def _run(config: QueueProxyConfig) -> None:
     reporter = StatsReporter(stats, revision.pod, clock)
     drainer = Drainer(config.drain_quiet, clock)
     readiness = Readiness(config.probes, clock)
-    metrics = RequestMetrics(breaker, stats) if observability.prometheus else None
-    template = observability.log_template
+    metrics = _make_metrics(breaker, stats) if config.observability.prometheus else None
 
     async with asyncio.TaskGroup() as tasks:
         handler = Handler(
@@ -90,7 +91,7 @@ async def _run(config: QueueProxyConfig) -> None:
             tasks=tasks,
             now=clock.monotonic,
             metrics=metrics,
-            request_log=RequestLog(template, revision) if template else None,
+            request_log=_make_request_log(config),
             log_probes=observability.log_probes,
         )
         await _serve(engine, config, handler, config.serving_port)
@@ -106,6 +107,20 @@ async def _run(config: QueueProxyConfig) -> None:
         await _leave(engine, drainer)
         reporting.cancel()
         await readiness.close()
+
+
+def _make_metrics(breaker: Breaker[Exchange] | None, stats: RequestStats) -> "RequestMetrics":
+    from queueproxy.request_metrics import RequestMetrics  # off by default, and then it costs no memory
+
+    return RequestMetrics(breaker, stats)
+
+
+def _make_request_log(config: QueueProxyConfig) -> "RequestLog | None":
+    if config.observability.log_template is None:
+        return None
+    from queueproxy.request_log import RequestLog  # off by default, and then it costs no memory
+
+    return RequestLog(config.observability.log_template, config.revision)
 
 
 async def _serve(engine: Engine, config: QueueProxyConfig, app: Application, port: int, host: str = "") -> None:

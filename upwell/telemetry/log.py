@@ -18,9 +18,9 @@ bodies and tokens are never logged.
 import json
 import logging
 import sys
+import time
 import traceback
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
 __all__ = ["LEVELS", "Log", "configure", "get"]
@@ -42,7 +42,7 @@ class _Output:
 
     def write(self, level: int, name: str, message: str, values: Mapping[str, Any]) -> None:
         stream = self.stream or sys.stderr
-        now = datetime.now(UTC)
+        now = time.time()
         logger = f"{self.component}.{name}" if name else self.component
         try:
             line = self._text if stream.isatty() else self._json
@@ -51,18 +51,18 @@ class _Output:
         except (OSError, ValueError):
             pass  # nobody reads any more; that must not stop the component
 
-    def _json(self, now: datetime, level: int, logger: str, message: str, values: Mapping[str, Any]) -> str:
+    def _json(self, now: float, level: int, logger: str, message: str, values: Mapping[str, Any]) -> str:
         head = {
             "severity": _NAMES[level],
-            "timestamp": now.strftime("%Y-%m-%dT%H:%M:%S.") + f"{now.microsecond // 1000:03d}Z",
+            "timestamp": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + _milliseconds(now) + "Z",
             "logger": logger,
             "message": message,
         }
         # The head stands first, and a key of the same name cannot replace it.
         return json.dumps({**head, **self.fixed, **values, **head}, default=_plain)
 
-    def _text(self, now: datetime, level: int, logger: str, message: str, values: Mapping[str, Any]) -> str:
-        clock = now.strftime("%H:%M:%S.") + f"{now.microsecond // 1000:03d}"
+    def _text(self, now: float, level: int, logger: str, message: str, values: Mapping[str, Any]) -> str:
+        clock = time.strftime("%H:%M:%S", time.localtime(now)) + _milliseconds(now)
         keys = "".join(f"  {key}={_plain(value)}" for key, value in values.items())
         return f"{clock} {_NAMES[level]:<7} {logger}  {message}{keys}"
 
@@ -126,6 +126,10 @@ class _LibraryHandler(logging.Handler):
             values["traceback"] = "".join(traceback.format_exception(*record.exc_info))
         level = min(max(record.levelno // 10 * 10, _DEBUG), _ERROR)
         _output.write(level, record.name, record.getMessage(), values)
+
+
+def _milliseconds(now: float) -> str:
+    return f".{int(now * 1000) % 1000:03d}"
 
 
 def _plain(value: Any) -> str:
