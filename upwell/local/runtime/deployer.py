@@ -30,7 +30,7 @@ from upwell.telemetry import log
 
 __all__ = ["Deployer"]
 
-LOG = log.get("runtime.deployments")
+LOG = log.get("deployments")
 
 
 @dataclass(slots=True)

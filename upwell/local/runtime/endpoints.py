@@ -14,7 +14,7 @@ from upwell.telemetry import log
 
 __all__ = ["Endpoints"]
 
-LOG = log.get("runtime.endpoints")
+LOG = log.get("endpoints")
 
 
 class Endpoints:

@@ -32,7 +32,7 @@ from upwell.telemetry import log
 
 __all__ = ["Machine", "Pods"]
 
-LOG = log.get("runtime.pods")
+LOG = log.get("pods")
 REFUSED_PAUSE: Final = 5.0
 """Seconds that a pod which the API server refuses stays, so that its replacement is not refused at once."""
 

@@ -37,7 +37,7 @@ from upwell.telemetry import log
 
 __all__ = ["Runtime", "Settings"]
 
-LOG = log.get("runtime")
+LOG = log.get("")
 SHUTDOWN_GRACE: Final = 3.0
 """Seconds that processes have between SIGTERM and SIGKILL when the platform stops."""
 UPKEEP_SECONDS: Final = 1.0

@@ -16,7 +16,7 @@ from upwell.telemetry import log
 
 __all__ = ["Spawn", "Writer"]
 
-LOG = log.get("runtime.writer")
+LOG = log.get("writer")
 NOTHING: Final = object()
 
 Spawn = Callable[[Coroutine[Any, Any, None], str], None]

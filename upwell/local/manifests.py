@@ -1,0 +1,161 @@
+"""What the platform applies to its own API server: the four components that run as pods, their Services, config maps.
+
+On a cluster the Helm chart does the same. The differences are a laptop's: commands instead of images, windows short
+enough to watch, the gateway on a port of the user's choice, no time lost on draining for load balancers that are not
+there.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from upwell.api import names
+from upwell.api.objects import Object, new_object
+from upwell.api.resources import CONFIG_MAP, CORE_SERVICE, DEPLOYMENT
+
+__all__ = ["COMPONENTS", "Component", "config_maps", "deployments", "forced_keys", "services"]
+
+RUN_ANNOTATION: Final = "local.upwell.dev/run"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Component:
+    """One of the platform's own processes."""
+
+    name: str
+    ports: Mapping[str, int]
+    """Port name → number."""
+    probe_port: int
+    probe_path: str = "/"
+    env: Mapping[str, str] = field(default_factory=dict)
+    host_port: str = ""
+    """The name of the port that the whole machine reaches."""
+    service: str = ""
+    service_ports: tuple[tuple[str, int, int], ...] = ()
+    """(name, port, target port)."""
+
+
+COMPONENTS: Final = (
+    Component(
+        name="controller", ports={"metrics": names.PORT_METRICS}, probe_port=names.PORT_METRICS, probe_path="/healthz"
+    ),
+    Component(
+        name="autoscaler",
+        ports={"websocket": names.PORT_STAT_SERVER, "metrics": names.PORT_METRICS},
+        probe_port=names.PORT_STAT_SERVER,
+        service="autoscaler",
+        service_ports=(("http", 8080, names.PORT_STAT_SERVER), ("http-metrics", 9090, names.PORT_METRICS)),
+    ),
+    Component(
+        name="activator",
+        ports={"http1": names.PORT_HTTP, "h2c": names.PORT_H2C, "metrics": names.PORT_METRICS},
+        probe_port=names.PORT_HTTP,
+        env={"ACTIVATOR_DRAIN_SECONDS": "1"},
+        service="activator-service",
+        service_ports=(
+            ("http", 80, names.PORT_HTTP),
+            ("http2", 81, names.PORT_H2C),
+            ("http-metrics", 9090, names.PORT_METRICS),
+        ),
+    ),
+    Component(
+        name="gateway",
+        ports={"http": names.PORT_GATEWAY, "metrics": names.PORT_METRICS},
+        probe_port=names.PORT_METRICS,
+        probe_path="/healthz",
+        host_port="http",
+    ),
+)
+
+
+def deployments(kubeconfig: Path, gateway_port: int, run: str) -> list[Object]:
+    """A Deployment for each component; `run` is new for each start, so that what an earlier start reported is stale."""
+    return [_deployment(component, kubeconfig, gateway_port, run) for component in COMPONENTS]
+
+
+def services() -> list[Object]:
+    return [
+        new_object(
+            CORE_SERVICE,
+            names.SYSTEM_NAMESPACE,
+            component.service,
+            metadata={"labels": {"app": component.name}},
+            spec={
+                "selector": {"app": component.name},
+                "ports": [
+                    {"name": name, "port": port, "targetPort": target} for name, port, target in component.service_ports
+                ],
+            },
+        )
+        for component in COMPONENTS
+        if component.service
+    ]
+
+
+def config_maps(gateway_port: int) -> list[Object]:
+    """The config maps as they are on a first start; what is edited later stays, except `forced_keys`."""
+    contents: dict[str, dict[str, str]] = {
+        "config-autoscaler": {"scale-to-zero-grace-period": "6s"},
+        "config-domain": {"localhost": ""},
+        "config-network": {"ingress-class": names.INGRESS_CLASS, **forced_keys(gateway_port)["config-network"]},
+        "config-deployment": {"queue-sidecar-image": "upwell.local/queueproxy"},
+        "config-defaults": {},
+        "config-features": {},
+        "config-observability": {},
+        "config-logging": {},
+        "config-gc": {},
+    }
+    return [new_object(CONFIG_MAP, names.SYSTEM_NAMESPACE, name, data=data) for name, data in contents.items()]
+
+
+def forced_keys(gateway_port: int) -> Mapping[str, Mapping[str, str]]:
+    """Keys that follow from how the platform was started, by config map."""
+    return {"config-network": {"external-port": str(gateway_port)}}
+
+
+def _deployment(component: Component, kubeconfig: Path, gateway_port: int, run: str) -> Object:
+    labels = {"app": component.name}
+    return new_object(
+        DEPLOYMENT,
+        names.SYSTEM_NAMESPACE,
+        component.name,
+        metadata={"labels": labels},
+        spec={
+            "replicas": 1,
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": {**labels, "role": component.name}, "annotations": {RUN_ANNOTATION: run}},
+                "spec": {
+                    "terminationGracePeriodSeconds": 10,
+                    "containers": [_container(component, kubeconfig, gateway_port)],
+                },
+            },
+        },
+    )
+
+
+def _container(component: Component, kubeconfig: Path, gateway_port: int) -> Object:
+    from_field = {"POD_NAME": "metadata.name", "POD_IP": "status.podIP"}
+    values = {"SYSTEM_NAMESPACE": names.SYSTEM_NAMESPACE, "KUBECONFIG": str(kubeconfig), **component.env}
+    return {
+        "name": component.name,
+        "image": f"upwell.local/{component.name}",
+        "env": [
+            *({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in from_field.items()),
+            *({"name": name, "value": value} for name, value in values.items()),
+        ],
+        "ports": [
+            {
+                "name": name,
+                "containerPort": number,
+                **({"hostPort": gateway_port} if name == component.host_port else {}),
+            }
+            for name, number in component.ports.items()
+        ],
+        "readinessProbe": {
+            "httpGet": {"port": component.probe_port, "path": component.probe_path},
+            "periodSeconds": 5,
+        },
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
