@@ -9,7 +9,7 @@ autoscaler.md 3.1.
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from upwell.api.conditions import Conditions, ConditionSet, find
+from upwell.api.conditions import TRUE, Conditions, ConditionSet, find, status_of
 from upwell.api.names import ANNOTATION_CLASS
 from upwell.api.objects import Object, annotations_of, timestamp_seconds
 
@@ -23,6 +23,7 @@ __all__ = [
     "active_since",
     "class_of",
     "container_concurrency",
+    "is_initialized",
     "mark_activating",
     "mark_no_traffic",
     "mark_not_owned",
@@ -76,6 +77,11 @@ def active_since(status: Mapping[str, Any], now: float) -> float:
     """When the condition Active became what it is, in Unix seconds; `now` when it has not been set yet."""
     text = find(status, ACTIVE).get("lastTransitionTime")
     return timestamp_seconds(text) if text else now
+
+
+def is_initialized(status: Mapping[str, Any]) -> bool:
+    """Whether the initial pods were there once."""
+    return status_of(status, SCALE_TARGET_INITIALIZED) == TRUE
 
 
 def mark_activating(conditions: Conditions) -> None:

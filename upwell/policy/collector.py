@@ -49,16 +49,19 @@ class Load(Protocol):
 
 
 def implausible(load: Load) -> str | None:
-    """Why `load` cannot be true, or None when it may be."""
-    for name, value in (
-        ("average_concurrent_requests", load.average_concurrent_requests),
-        ("average_proxied_concurrent_requests", load.average_proxied_concurrent_requests),
-        ("request_count", load.request_count),
-        ("proxied_request_count", load.proxied_request_count),
+    """Why `load` cannot be true, or None when it may be.
+
+    A request count of -1 may be: an activator takes back the request that it announced ahead of its period.
+    """
+    for name, value, lowest in (
+        ("average_concurrent_requests", load.average_concurrent_requests, 0),
+        ("average_proxied_concurrent_requests", load.average_proxied_concurrent_requests, 0),
+        ("request_count", load.request_count, -1),
+        ("proxied_request_count", load.proxied_request_count, 0),
     ):
         if not math.isfinite(value):
             return f"{name} is {value}"
-        if value < 0:
+        if value < lowest:
             return f"{name} is negative"
         if value > ABSURD_LOAD:
             return f"{name} is above {ABSURD_LOAD:.0f}"

@@ -1,0 +1,145 @@
+"""Every revision's decider: made when its PodAutoscaler is first seen, asked every two seconds, and at once on a poke.
+
+A decision needs figures: without any (nothing collected yet, or nothing heard for a whole window) there is none, and
+the revision keeps what it has. `on_change` is told when a decision means work: another scale, or the burst capacity
+has changed its sign, which moves the revision between Serve and Proxy. The last decisions are kept with the numbers
+that led to them.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from autoscaler.metrics import AutoscalerMetrics, RevisionLabels, RevisionMetrics
+from autoscaler.pods import Pods
+from autoscaler.rounds import Rounds
+from autoscaler.timeline import Timeline
+from upwell.api.objects import Key
+from upwell.clock import Clock
+from upwell.policy.collector import Collector
+from upwell.policy.decider import DECISION_TICK, UNKNOWN_SCALE, DeciderState, Decision, Observation, decide
+from upwell.policy.resolution import Settings
+
+__all__ = ["Decider", "Deciders"]
+
+REMEMBERED_DECISIONS: Final = 16
+
+
+class Decider:
+    """One revision's settings, state and latest outcome."""
+
+    __slots__ = (
+        "decisions",
+        "desired_scale",
+        "excess_burst_capacity",
+        "key",
+        "metrics",
+        "poked_at",
+        "settings",
+        "state",
+    )
+
+    def __init__(self, key: Key, settings: Settings, state: DeciderState, metrics: RevisionMetrics) -> None:
+        self.key = key
+        self.settings = settings
+        self.state = state
+        self.metrics = metrics
+        self.desired_scale = UNKNOWN_SCALE
+        """-1 before the first decision."""
+        self.excess_burst_capacity = settings.fresh_excess_burst_capacity()
+        self.decisions: deque[Decision] = deque(maxlen=REMEMBERED_DECISIONS)
+        """The latest ones, the newest last."""
+        self.poked_at: float | None = None
+        """Monotonic time of the poke whose scale is not written yet."""
+
+
+class Deciders:
+    """All of them."""
+
+    def __init__(
+        self,
+        collector: Collector[Key],
+        pods: Pods,
+        metrics: AutoscalerMetrics,
+        clock: Clock,
+        timeline: Timeline,
+        on_change: Callable[[Key], None],
+    ) -> None:
+        self._collector = collector
+        self._pods = pods
+        self._metrics = metrics
+        self._clock = clock
+        self._timeline = timeline
+        self._on_change = on_change
+        self._deciders: dict[Key, Decider] = {}
+        self._rounds = Rounds(DECISION_TICK, clock)
+
+    def get(self, key: Key) -> Decider | None:
+        return self._deciders.get(key)
+
+    def update(self, key: Key, settings: Settings, labels: RevisionLabels) -> Decider:
+        """The decider of revision `key`, which goes by `settings` from now on."""
+        decider = self._deciders.get(key)
+        if decider is None:
+            state = DeciderState.start(settings.decider, self._pods.counts(key).ready, self._timeline.now())
+            decider = self._deciders[key] = Decider(key, settings, state, self._metrics.of_revision(labels))
+            self._rounds.add(key)
+        else:
+            decider.settings = settings
+        return decider
+
+    def delete(self, key: Key) -> None:
+        decider = self._deciders.pop(key, None)
+        if decider is not None:
+            self._rounds.remove(key)
+            decider.metrics.remove()
+
+    def clear(self) -> None:
+        """Forget everything: somebody else decides now."""
+        for key in list(self._deciders):
+            self.delete(key)
+
+    async def run(self) -> None:
+        """Decide for each revision every two seconds, until cancelled."""
+        await self._rounds.run(self.tick)
+
+    def tick(self, key: Key) -> None:
+        """Decide for `key` now, if there are figures to go by."""
+        decider = self._deciders[key]
+        collection = self._collector.collections.get(key)
+        now = self._timeline.now()
+        spec = decider.settings.decider
+        averages = None if collection is None else collection.averages(spec.metric, now)
+        if averages is None:
+            return
+        began = time.perf_counter()
+        observation = Observation(averages.stable, averages.panic, self._pods.counts(key).ready)
+        decision = decide(spec, decider.state, observation, now)
+        self._metrics.decisions.inc()
+        self._metrics.decision_seconds.inc(time.perf_counter() - began)
+        self._adopt(decider, decision)
+
+    def poke(self, key: Key, concurrency: float) -> None:
+        """An activator reports `concurrency` for `key`: decide at once if the revision is at zero.
+
+        A revision without pods that was not decided on yet, since we just started, counts as being at zero.
+        """
+        decider = self._deciders.get(key)
+        if decider is None or concurrency == 0:
+            return
+        scale = decider.desired_scale
+        if scale == 0 or (scale == UNKNOWN_SCALE and self._pods.counts(key).ready == 0):
+            self._metrics.pokes.inc()
+            decider.poked_at = self._clock.monotonic()
+            self.tick(key)
+
+    def _adopt(self, decider: Decider, decision: Decision) -> None:
+        excess = decision.excess_burst_capacity
+        means_work = decision.desired != decider.desired_scale or (excess < 0) != (decider.excess_burst_capacity < 0)
+        decider.desired_scale = decision.desired
+        decider.excess_burst_capacity = excess
+        decider.decisions.append(decision)
+        decider.metrics.show_decision(decision)
+        if means_work:
+            self._on_change(decider.key)

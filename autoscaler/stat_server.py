@@ -1,0 +1,108 @@
+"""Where activators bring their statistics: a websocket on port 8080, one list of messages a frame.
+
+Every path is accepted. A kubelet's probe on the same port gets 200 without an upgrade. What cannot be read, or cannot
+be true, is refused and counted, and the connection goes on; `accept` gets the rest, in the order of arrival. On
+shutdown each connection is closed with 1012 `Restarting`, which makes activators reconnect at once. Source: contract,
+autoscaler.md 5.6.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from autoscaler.metrics import AutoscalerMetrics
+from upwell.api.names import AGENT_KUBE, HEADER_KUBELET_PROBE
+from upwell.api.objects import Key
+from upwell.api.stat import Stat, StatError, decode_messages
+from upwell.policy.collector import implausible
+from upwell.telemetry import log
+
+__all__ = ["StatServer"]
+
+LOG: Final = log.get("statistics")
+FRAME_MOST: Final = 8 * 2**20
+"""Bytes; a frame about 10,000 revisions has under one million."""
+HEARTBEAT_SECONDS: Final = 15.0
+CLOSE_SECONDS: Final = 5.0
+BUCKET_PREFIX: Final = "autoscaler-bucket"
+
+Accept = Callable[[Key, Stat], None]
+
+
+class StatServer:
+    """See the module."""
+
+    def __init__(self, accept: Accept, owns_bucket: Callable[[str], bool], metrics: AutoscalerMetrics) -> None:
+        """`owns_bucket` says whether this replica answers for the bucket of that name."""
+        self._accept = accept
+        self._owns_bucket = owns_bucket
+        self._metrics = metrics
+        self._connections: set[web.WebSocketResponse] = set()
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; the port that it is, when `port` is 0. Raise OSError when it is taken."""
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._serve)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, host, port).start()
+        return int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Send the activators elsewhere and stop to listen."""
+        closing = [
+            connection.close(code=WSCloseCode.SERVICE_RESTART, message=b"Restarting")
+            for connection in list(self._connections)
+        ]
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await asyncio.gather(*closing, return_exceptions=True)
+        except TimeoutError:
+            LOG.warning("activators did not close their connections in time", connections=len(self._connections))
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        agent = request.headers.get("User-Agent", "")
+        if agent.startswith(AGENT_KUBE) or request.headers.get(HEADER_KUBELET_PROBE):
+            return web.Response()
+        bucket = request.host.partition(":")[0].partition(".")[0]
+        if bucket.startswith(BUCKET_PREFIX) and not self._owns_bucket(bucket):
+            return web.Response()
+        connection = web.WebSocketResponse(heartbeat=HEARTBEAT_SECONDS, compress=False, max_msg_size=FRAME_MOST)
+        await connection.prepare(request)
+        self._connections.add(connection)
+        LOG.info("an activator connected", peer=request.remote)
+        try:
+            async for message in connection:
+                if message.type is WSMsgType.BINARY:
+                    self._take(message.data)
+                elif message.type is WSMsgType.TEXT:
+                    self._refuse("not binary")
+        finally:
+            self._connections.discard(connection)
+            LOG.info("an activator is gone", peer=request.remote, code=connection.close_code)
+        return connection
+
+    def _take(self, frame: bytes) -> None:
+        try:
+            messages = decode_messages(frame)
+        except StatError as error:
+            self._refuse("undecodable", error=error)
+            return
+        for message in messages:
+            if message.stat is None:
+                continue
+            reason = implausible(message.stat)
+            if reason is None:
+                self._metrics.stats_received.inc()
+                self._accept(Key(message.namespace, message.name), message.stat)
+            else:
+                self._refuse("implausible", revision=f"{message.namespace}/{message.name}", error=reason)
+
+    def _refuse(self, reason: str, **values: object) -> None:
+        self._metrics.stats_refused.labels(reason).inc()
+        LOG.warning("statistics refused", reason=reason, **values)
