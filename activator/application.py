@@ -34,12 +34,14 @@ class Activator:
         self,
         shared: Shared,
         revisions: Informer,
+        autoscalers: Informer,
         endpoints: EndpointTracker,
         health: Health,
         *,
         cluster_domain: str,
         self_address: SelfAddress,
     ) -> None:
+        """`autoscalers` is on PodAutoscalers, and only for knowing when a cold start was decided."""
         self._shared = shared
         self._revisions = revisions
         self._endpoints = endpoints
@@ -51,6 +53,7 @@ class Activator:
         self._early: dict[Exchange, None] = {}
         """Requests that came before the revisions were known, in order."""
         revisions.add_handler(self._revision_changed)
+        autoscalers.add_handler(self._autoscaler_changed)
         endpoints.on_change(self._endpoints_changed)
 
     # What the engine reports.
@@ -131,6 +134,12 @@ class Activator:
         del self._private[traffic.revision.private_service]
         traffic.close(*_not_found(key.name))
 
+    def _autoscaler_changed(self, old: Object | None, new: Object | None) -> None:
+        if new is not None and _desired_scale(new) > 0 and (old is None or _desired_scale(old) <= 0):
+            traffic = self._traffics.get(key_of(new))
+            if traffic is not None:
+                traffic.cold_start.mark("decided", self._shared.clock.monotonic())
+
     def _endpoints_changed(self, service: Key) -> None:
         traffic = self._private.get(service)
         if traffic is not None:
@@ -151,6 +160,10 @@ class Activator:
         own = self._self_address(revision.port_name)
         if own in ordered:
             traffic.set_activators(len(ordered), ordered.index(own))
+
+
+def _desired_scale(autoscaler: Object) -> int:
+    return int((autoscaler.get("status") or {}).get("desiredScale") or 0)
 
 
 def _not_found(name: str) -> tuple[int, tuple[tuple[bytes, bytes], ...], bytes]:

@@ -18,7 +18,7 @@ from activator.sks_reconciler import ServerlessServices
 from activator.stat_sender import StatSender
 from activator.traffic import Shared
 from upwell.api import names
-from upwell.api.resources import CORE_SERVICE, ENDPOINT_SLICE, REVISION, SERVERLESS_SERVICE
+from upwell.api.resources import CORE_SERVICE, ENDPOINT_SLICE, POD_AUTOSCALER, REVISION, SERVERLESS_SERVICE
 from upwell.clock import SystemClock
 from upwell.cluster.client import Client
 from upwell.cluster.endpoints import Address, EndpointTracker
@@ -60,6 +60,7 @@ async def _serve(config: ActivatorConfig, client: Client, stop: asyncio.Event) -
     health = Health()
     engine = Engine(limits=Limits(idle_connections=config.idle_connections_per_pod), component=b"activator")
     revisions = Informer(client, REVISION, clock=clock)
+    autoscalers = Informer(client, POD_AUTOSCALER, clock=clock)
     slices = Informer(client, ENDPOINT_SLICE, clock=clock)
     objects = Informer(client, SERVERLESS_SERVICE, clock=clock)
     services = Informer(client, CORE_SERVICE, labels=names.LABEL_SKS, clock=clock)
@@ -79,6 +80,7 @@ async def _serve(config: ActivatorConfig, client: Client, stop: asyncio.Event) -
     )
     background = {
         "revisions": revisions.run(),
+        "pod autoscalers": autoscalers.run(),
         "endpoint slices": slices.run(),
         "serverless services": objects.run(),
         "services": services.run(),
@@ -91,6 +93,7 @@ async def _serve(config: ActivatorConfig, client: Client, stop: asyncio.Event) -
         activator = Activator(
             shared,
             revisions,
+            autoscalers,
             endpoints,
             health,
             cluster_domain=config.cluster_domain,

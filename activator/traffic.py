@@ -20,7 +20,7 @@ from activator.revisions import Revision
 from upwell.api import names
 from upwell.clock import Clock
 from upwell.cluster.endpoints import Address
-from upwell.http import Engine, Exchange, FailureKind, Upstream, UpstreamFailure
+from upwell.http import Engine, Exchange, FailureKind, Outcome, Upstream, UpstreamFailure
 from upwell.policy.picking import Pod
 from upwell.policy.throttler import QueueFull, Throttler
 
@@ -142,7 +142,7 @@ class Traffic:
         elif self.throttler.cancel(exchange):
             self._queued.value -= 1
         self._shared.reporter.request_out(self.revision.key)
-        self._observe(exchange)
+        self._observe(exchange, passage)
 
     def failed(self, exchange: Exchange, passage: Passage, failure: UpstreamFailure) -> None:
         """The pod could not answer: try again where the failure table allows it, else say so."""
@@ -218,10 +218,15 @@ class Traffic:
         self._active.value -= 1
         self.throttler.release(pod)
 
-    def _observe(self, exchange: Exchange) -> None:
+    def _observe(self, exchange: Exchange, passage: Passage) -> None:
+        now = self._shared.clock.monotonic()
         method = exchange.request.method.decode("latin-1")
         labels = (*self.revision.metric_labels, method, str(exchange.status))
-        self._shared.metrics.durations.labels(*labels).observe(self._shared.clock.monotonic() - exchange.started)
+        self._shared.metrics.durations.labels(*labels).observe(now - exchange.started)
+        if passage.cold and exchange.outcome is Outcome.COMPLETED:
+            histograms = self._shared.metrics.cold_start_phases
+            for phase, seconds in self.cold_start.phases(exchange.started, passage.queued, now).items():
+                histograms[phase].observe(seconds)
 
 
 def _failed_answer(failure: UpstreamFailure) -> Any:
