@@ -49,10 +49,12 @@ def parse_target(catalog: Catalog, path: str) -> Target:
         group, version, rest = parts[1], parts[2], parts[3:]
     else:
         raise errors.unknown_resource()
+    if not all(rest):
+        raise errors.unknown_resource()
     namespace = ""
     if len(rest) > 2 and rest[0] == "namespaces" and rest[2] not in _OWN_SUBRESOURCES:
         namespace, rest = rest[1], rest[2:]
-    if not 1 <= len(rest) <= 3 or not all(rest):
+    if not 1 <= len(rest) <= 3:
         raise errors.unknown_resource()
     resource = catalog.at(group, version, rest[0])
     if resource is None or (namespace and not resource.namespaced):

@@ -35,7 +35,8 @@ def parse_scale(resource: Resource, name: str, body: object) -> tuple[int, str]:
     """The wanted replicas and the expected resourceVersion (may be empty); raise StatusError (400, 422)."""
     if not isinstance(body, dict) or body.get("kind", "Scale") != "Scale":
         raise errors.bad_request("the body must be an autoscaling/v1 Scale")
-    metadata, spec = body.get("metadata") or {}, body.get("spec") or {}
+    metadata = {} if body.get("metadata") is None else body["metadata"]
+    spec = {} if body.get("spec") is None else body["spec"]
     if not isinstance(metadata, dict) or not isinstance(spec, dict):
         raise errors.bad_request("metadata and spec of a Scale must be objects")
     replicas = spec.get("replicas", 0)

@@ -70,6 +70,7 @@ class Selector:
 _SET: Final = re.compile(r"^(?P<key>\S+)\s+(?P<operator>in|notin)\s*\((?P<values>[^()]*)\)$")
 _EQUALITY: Final = re.compile(r"^(?P<key>[^\s=!<>]+)\s*(?P<operator>==|=|!=|>|<)\s*(?P<value>[^\s=!<>]*)$")
 _KEY: Final = re.compile(r"^([A-Za-z0-9][-A-Za-z0-9.]*/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")
+_VALUE: Final = re.compile(r"^[-A-Za-z0-9_.]*$")
 _SPLIT: Final = re.compile(r",(?![^(]*\))")
 
 
@@ -80,12 +81,12 @@ def parse_labels(text: str) -> tuple[Requirement, ...]:
 
 def _label_requirement(part: str) -> Requirement:
     found = _requirement(part)
-    if found is None or not _KEY.match(found.key):
+    if not _KEY.match(found.key) or not all(map(_VALUE.match, found.values)):
         raise errors.bad_request(f"unable to parse requirement: {part!r} is not KEY, !KEY, KEY=VALUE or KEY in (A,B)")
     return found
 
 
-def _requirement(part: str) -> Requirement | None:
+def _requirement(part: str) -> Requirement:
     if match := _SET.match(part):
         values = frozenset(value.strip() for value in match["values"].split(","))
         return Requirement(match["key"], "in" if match["operator"] == "in" else "notin", values)
