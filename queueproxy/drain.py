@@ -10,6 +10,7 @@ SIGTERM follows within a second: then only the app's container is being restarte
 """
 
 import asyncio
+from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
@@ -42,6 +43,8 @@ class Drainer:
         self.state = DrainState.SERVING
         self.draining = False
         """Read for each request; true in both later states."""
+        self.began: Callable[[], None] = lambda: None
+        """Called when a drain begins."""
 
     def request_arrived(self) -> None:
         """A real request came while draining."""
@@ -77,6 +80,7 @@ class Drainer:
         self._released = asyncio.Event()
         self.request_arrived()
         self._watch = asyncio.create_task(self._watch_for_quiet(self._released), name="drain watch")
+        self.began()
 
     def _reset(self) -> None:
         if self.state is not DrainState.DRAINING:

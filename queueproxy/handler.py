@@ -76,7 +76,7 @@ class RequestTimeouts:
 class _Ticket:
     """What is remembered of a request between its arrival and its end."""
 
-    __slots__ = ("arrived", "counted", "entered", "is_probe", "proxied", "started", "waiter")
+    __slots__ = ("arrived", "counted", "entered", "is_probe", "proxied", "started")
 
     def __init__(self, arrived: float) -> None:
         self.arrived = arrived
@@ -89,8 +89,6 @@ class _Ticket:
         self.proxied = False
         self.started: float | None = None
         """When the app got it."""
-        self.waiter: asyncio.Task[None] | None = None
-        """The health check it waits for."""
 
 
 class Handler:
@@ -123,6 +121,8 @@ class Handler:
         self._metrics = metrics
         self._request_log = request_log
         self._log_probes = log_probes
+        self._checks: dict[Exchange, asyncio.Task[None]] = {}
+        drainer.began = self._end_checks
 
     def request_received(self, exchange: Exchange) -> None:
         fields = exchange.request.fields
@@ -131,7 +131,7 @@ class Handler:
         agent = fields.get(AGENT)
         if agent is not None and agent.startswith(HEALTH_AGENTS):
             ticket.is_probe = True
-            self._answer_health(exchange, ticket, probe or b"")
+            self._answer_health(exchange, probe or b"")
         elif probe == b"probe":
             ticket.is_probe = True
             self._answer_network_probe(exchange)
@@ -143,7 +143,7 @@ class Handler:
 
     # Probes: table 3.1 of the contract
 
-    def _answer_health(self, exchange: Exchange, ticket: _Ticket, probe: bytes) -> None:
+    def _answer_health(self, exchange: Exchange, probe: bytes) -> None:
         if self._drainer.draining:
             answer_text(exchange, 503, b"shutting down", *SIDECAR)
         elif probe != b"queue":
@@ -152,18 +152,20 @@ class Handler:
             exchange.respond(200, SIDECAR, b"queue")
         else:
             wait = _wait_seconds(exchange.request.fields.get(WAIT))
-            ticket.waiter = self._tasks.create_task(self._check_health(exchange, wait), name="health check")
+            self._checks[exchange] = self._tasks.create_task(self._check_health(exchange, wait), name="health check")
 
     async def _check_health(self, exchange: Exchange, wait: float) -> None:
         ready = await (self._readiness.wait(wait) if wait else self._readiness.check())
-        if exchange.ended:
-            return
-        if self._drainer.draining:
-            answer_text(exchange, 503, b"shutting down", *SIDECAR)
-        elif ready:
+        del self._checks[exchange]
+        if ready:
             exchange.respond(200, SIDECAR, b"queue")
         else:
             exchange.respond(503, SIDECAR)
+
+    def _end_checks(self) -> None:
+        """The drain has begun: whoever waits for the app hears that this pod is leaving."""
+        for exchange in list(self._checks):
+            answer_text(exchange, 503, b"shutting down", *SIDECAR)
 
     def _answer_network_probe(self, exchange: Exchange) -> None:
         value = exchange.request.fields.get(HASH)
@@ -236,8 +238,8 @@ class Handler:
     def exchange_ended(self, exchange: Exchange) -> None:
         ticket: _Ticket = exchange.context
         now = self._now()
-        if ticket.waiter is not None:
-            ticket.waiter.cancel()
+        if ticket.is_probe and exchange in self._checks:
+            self._checks.pop(exchange).cancel()
         if ticket.counted:
             self._stats.request_out(now, ticket.proxied)
         if ticket.entered and self._breaker is not None:

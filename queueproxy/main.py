@@ -7,6 +7,7 @@ close and what is in flight finishes. A second signal ends the process at once (
 import asyncio
 import os
 import signal
+import socket
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -68,8 +69,9 @@ def _parse_arguments() -> None:
 
 
 async def _run(config: QueueProxyConfig) -> None:
-    revision, observability = config.revision, config.observability
+    revision = config.revision
     log.configure("queueproxy", config.log_level, revision=f"{revision.namespace}/{revision.name}", pod=revision.pod)
+    sockets = _bind_all(config)
     clock = SystemClock()
     limit = max(0, config.container_concurrency)
     engine = Engine(component=b"queueproxy", limits=Limits(idle_connections=limit or IDLE_CONNECTIONS_UNLIMITED))
@@ -92,14 +94,13 @@ async def _run(config: QueueProxyConfig) -> None:
             now=clock.monotonic,
             metrics=metrics,
             request_log=_make_request_log(config),
-            log_probes=observability.log_probes,
+            log_probes=config.observability.log_probes,
         )
-        await _serve(engine, config, handler, config.serving_port)
-        await _serve(engine, config, admin_endpoints(drainer, tasks), names.PORT_QUEUE_ADMIN)
-        await _serve(engine, config, stats_endpoints(reporter), names.PORT_STATS)
+        await _serve(engine, handler, sockets[config.serving_port])
+        await _serve(engine, admin_endpoints(drainer, tasks), sockets[names.PORT_QUEUE_ADMIN])
+        await _serve(engine, stats_endpoints(reporter), sockets[names.PORT_STATS])
         if metrics is not None:
-            endpoints = metrics_endpoints(metrics.registry)
-            await _serve(engine, config, endpoints, observability.metrics_port, observability.metrics_host)
+            await _serve(engine, metrics_endpoints(metrics.registry), sockets[config.observability.metrics_port])
         reporting = tasks.create_task(reporter.run(), name="statistics")
         _log.info("serving", port=config.ports.actual(config.serving_port), concurrency=limit)
 
@@ -123,8 +124,19 @@ def _make_request_log(config: QueueProxyConfig) -> "RequestLog | None":
     return RequestLog(config.observability.log_template, config.revision)
 
 
-async def _serve(engine: Engine, config: QueueProxyConfig, app: Application, port: int, host: str = "") -> None:
-    for listener in bind(config.ports, port, host):
+def _bind_all(config: QueueProxyConfig) -> dict[int, list[socket.socket]]:
+    """The sockets of each of the contract's ports; raise ConfigError when one is taken, before anything runs."""
+    sockets = {
+        port: bind(config.ports, port) for port in (config.serving_port, names.PORT_QUEUE_ADMIN, names.PORT_STATS)
+    }
+    if config.observability.prometheus:
+        port = config.observability.metrics_port
+        sockets[port] = bind(config.ports, port, config.observability.metrics_host)
+    return sockets
+
+
+async def _serve(engine: Engine, app: Application, sockets: list[socket.socket]) -> None:
+    for listener in sockets:
         await engine.serve(app, "", sock=listener)
 
 

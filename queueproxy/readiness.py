@@ -72,6 +72,10 @@ class Readiness:
     async def _run_probes(self) -> bool:
         try:
             results = await asyncio.gather(*(probe.run() for probe in self._probes))
+        except Exception:
+            # A defect here must not take down a sidecar that serves requests.
+            _log.exception("readiness probe failed unexpectedly")
+            return False
         finally:
             self._run = None
         return all(results)
