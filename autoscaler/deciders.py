@@ -108,12 +108,12 @@ class Deciders:
         """Decide for `key` now, if there are figures to go by."""
         decider = self._deciders[key]
         collection = self._collector.collections.get(key)
+        began = time.perf_counter()
         now = self._timeline.now()
         spec = decider.settings.decider
         averages = None if collection is None else collection.averages(spec.metric, now)
         if averages is None:
             return
-        began = time.perf_counter()
         observation = Observation(averages.stable, averages.panic, self._pods.counts(key).ready)
         decision = decide(spec, decider.state, observation, now)
         self._metrics.decisions.inc()

@@ -31,9 +31,10 @@ from upwell.api.objects import (
     name_of,
     namespace_of,
 )
-from upwell.api.resources import METRIC, POD_AUTOSCALER, SERVERLESS_SERVICE
+from upwell.api.resources import METRIC, POD_AUTOSCALER, SERVERLESS_SERVICE, Resource
 from upwell.clock import Clock
 from upwell.cluster.client import Client
+from upwell.cluster.errors import AlreadyExists
 from upwell.cluster.informer import Informer
 from upwell.cluster.status import apply_status
 from upwell.policy.capacity import num_activators
@@ -167,7 +168,7 @@ class PodAutoscalers:
         spec = serverlessservice.serverless_service_spec(autoscaler, mode, activators)
         if known is None:
             wanted = serverlessservice.new_serverless_service(autoscaler, spec)
-            return await self._client.create(SERVERLESS_SERVICE, wanted)
+            return await self._create(SERVERLESS_SERVICE, wanted, autoscaler, conditions)
         _check_owner(autoscaler, known, conditions)
         if known["spec"] == spec:
             return known
@@ -179,11 +180,20 @@ class PodAutoscalers:
         spec = metric.metric_spec(collection.stable_window, collection.panic_window, target)
         known = self._collected.get(namespace_of(autoscaler), name_of(autoscaler))
         if known is None:
-            await self._client.create(METRIC, metric.new_metric(autoscaler, spec))
+            await self._create(METRIC, metric.new_metric(autoscaler, spec), autoscaler, conditions)
             return
         _check_owner(autoscaler, known, conditions)
         if known["spec"] != spec:
             await self._client.update(METRIC, {**known, "spec": spec})
+
+    async def _create(self, resource: Resource, wanted: Object, autoscaler: Object, conditions: Conditions) -> Object:
+        try:
+            return await self._client.create(resource, wanted)
+        except AlreadyExists:
+            # Our copy is behind, or it is somebody else's; a difference to what is wanted shows when it catches up.
+            found = await self._client.get(resource, name_of(wanted), namespace_of(wanted))
+            _check_owner(autoscaler, found, conditions)
+            return found
 
     def _report(self, key: Key, settings: Settings, status: dict[str, Any], conditions: Conditions, want: int) -> None:
         """The scales and the condition Active, as they are now."""

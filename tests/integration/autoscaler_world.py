@@ -1,0 +1,319 @@
+"""A real autoscaler process against the embedded API server; the test plays activator, pods and their runtime."""
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest_asyncio
+from aiohttp import web
+
+from tests.integration.activator_world import endpoint_slice, free_ports
+from upwell.api import names
+from upwell.api.objects import Object, controller_reference, mutable, name_of, new_object, timestamp
+from upwell.api.resources import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    ENDPOINT_SLICE,
+    LEASE,
+    METRIC,
+    POD,
+    POD_AUTOSCALER,
+    SERVERLESS_SERVICE,
+)
+from upwell.api.stat import Stat, WireStatMessage, encode_messages, encode_stat
+from upwell.clock import SystemClock
+from upwell.cluster.client import Client
+from upwell.cluster.errors import ApiError, NotFound, Unavailable
+from upwell.cluster.informer import Informer
+
+NAMESPACE = "default"
+
+
+class Playground:
+    """The rest of the cluster: pods that appear when asked for, and an activator that answers for its services."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.load = 0.0
+        """Concurrent requests that the pods of a revision have together."""
+        self.proving = True
+        """Whether the public address answers as an activator does."""
+        self.probes = 0
+        self.scrapes = 0
+        self.replicas: list[int] = []
+        """Every scale that the Deployment was seen with."""
+        self.modes: list[str] = []
+        """Every mode that the ServerlessService was seen with."""
+        self._deployments = Informer(client, DEPLOYMENT)
+        self._services = Informer(client, SERVERLESS_SERVICE)
+        self._changed = asyncio.Event()
+        self._runner = web.ServerRunner(web.Server(self._answer, access_log=None), shutdown_timeout=0.1)
+        self.port = 0
+
+    async def listen(self) -> None:
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.port = int(self._runner.addresses[0][1])
+
+    async def close(self) -> None:
+        await self._runner.cleanup()
+
+    async def run(self) -> None:
+        """Play until cancelled."""
+
+        def changed(old: Object | None, new: Object | None) -> None:
+            self._changed.set()
+
+        self._deployments.add_handler(self._note_scale)
+        self._services.add_handler(self._note_mode)
+        for informer in (self._deployments, self._services):
+            informer.add_handler(changed)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._deployments.run())
+            group.create_task(self._services.run())
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                try:
+                    for service in self._services.list():
+                        await self._play_activator(service)
+                    for deployment in self._deployments.list():
+                        await self._play_runtime(deployment)
+                except ApiError:
+                    await asyncio.sleep(0.1)
+                    self._changed.set()
+
+    def _note_scale(self, old: Object | None, new: Object | None) -> None:
+        if new is not None and [new["spec"].get("replicas", 1)] != self.replicas[-1:]:
+            self.replicas.append(new["spec"].get("replicas", 1))
+
+    def _note_mode(self, old: Object | None, new: Object | None) -> None:
+        if new is not None and [new["spec"]["mode"]] != self.modes[-1:]:
+            self.modes.append(new["spec"]["mode"])
+
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
+        if request.headers.get(names.HEADER_PROBE) == "activator":
+            self.probes += 1
+            return web.Response(text="activator" if self.proving else "queue")
+        self.scrapes += 1
+        pods = max(1, len((await self.client.list(POD))[0]))
+        body = encode_stat(Stat("pod", self.load / pods, 0, self.load / pods, 0, 100))
+        return web.Response(body=body, headers={"Content-Type": "application/protobuf"})
+
+    async def _play_activator(self, service: Object) -> None:
+        name, generation = name_of(service), service["metadata"]["generation"]
+        if (service.get("status") or {}).get("observedGeneration") == generation:
+            return
+        with contextlib.suppress(NotFound):
+            await self.client.delete(ENDPOINT_SLICE, f"{name}-public", NAMESPACE)
+        public = endpoint_slice(NAMESPACE, name, "public", {"http": self.port}, ready=True)
+        public["metadata"]["labels"][names.LABEL_SERVICE_TYPE] = names.SERVICE_TYPE_PUBLIC
+        await self.client.create(ENDPOINT_SLICE, public)
+        now = timestamp(SystemClock().now())
+        proxied = "True" if service["spec"]["mode"] == "Proxy" else "False"
+        known = {one["type"]: one for one in (service.get("status") or {}).get("conditions", ())}
+        conditions = [
+            {"type": "ActivatorEndpointsPopulated", "status": proxied, "lastTransitionTime": now, "severity": "Info"},
+            {"type": "Ready", "status": "True", "lastTransitionTime": now},
+        ]
+        kept = [known.get(one["type"], one) for one in conditions]
+        conditions = [k if k["status"] == one["status"] else one for k, one in zip(kept, conditions, strict=True)]
+        status = {
+            "observedGeneration": generation,
+            "serviceName": name,
+            "privateServiceName": f"{name}-private",
+            "conditions": conditions,
+        }
+        await self.client.update_status(SERVERLESS_SERVICE, {**mutable(service), "status": status})
+
+    async def _play_runtime(self, deployment: Object) -> None:
+        revision = deployment["metadata"]["labels"][names.LABEL_REVISION]
+        wanted = deployment["spec"].get("replicas", 1)
+        found = (await self.client.list(POD, NAMESPACE, labels=f"{names.LABEL_REVISION}={revision}"))[0]
+        for number in range(len(found), wanted):
+            pod = await self.client.create(POD, pod_object(revision, number, self.port))
+            status = {
+                "phase": "Running",
+                "podIP": "127.0.0.1",
+                "startTime": timestamp(SystemClock().now()),
+                "conditions": [{"type": "Ready", "status": "True"}],
+            }
+            await self.client.update_status(POD, {**pod, "status": status})
+        for pod in sorted(found, key=name_of)[wanted:]:
+            await self.client.delete(POD, name_of(pod), NAMESPACE)
+
+
+def pod_object(revision: str, number: int, port: int) -> Object:
+    labels = {names.LABEL_REVISION: revision, names.LABEL_REVISION_UID: f"uid-of-{revision}"}
+    ports = [{"name": names.PORT_NAME_STATS, "containerPort": port}]
+    containers = [{"name": "queue-proxy", "image": "upwell.local/queueproxy", "ports": ports}]
+    metadata = {"labels": labels}
+    return new_object(POD, NAMESPACE, f"{revision}-{number:03d}", metadata=metadata, spec={"containers": containers})
+
+
+class World:
+    """The cluster as the autoscaler sees it, and the autoscaler."""
+
+    def __init__(self, kubeconfig: Path, client: Client, session: aiohttp.ClientSession, log: Path) -> None:
+        self.kubeconfig = kubeconfig
+        self.client = client
+        self.session = session
+        self.log = log
+        self.play = Playground(client)
+        self.ports = dict(zip((8080, 9090), free_ports(2), strict=True))
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def start(self, **env: str) -> None:
+        """Start the autoscaler and wait until its port answers."""
+        settings = {
+            **os.environ,
+            "KUBECONFIG": str(self.kubeconfig),
+            "POD_NAME": "autoscaler-1",
+            "POD_IP": "127.0.0.1",
+            "UPWELL_BIND_HOST": "127.0.0.1",
+            "UPWELL_PORT_MAP": ",".join(f"{number}={actual}" for number, actual in self.ports.items()),
+            **env,
+        }
+        with self.log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "autoscaler", env=settings, stderr=log
+            )
+        async with asyncio.timeout(20):
+            while await self.health() != 200:  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.02)
+
+    async def stop(self, number: int = signal.SIGTERM) -> int:
+        assert self.process is not None
+        process, self.process = self.process, None
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(number)
+        return await asyncio.wait_for(process.wait(), 20)
+
+    async def health(self) -> int:
+        try:
+            async with self.session.get(
+                f"http://127.0.0.1:{self.ports[8080]}/", headers={"User-Agent": "kube-probe/1.34"}
+            ) as response:
+                return response.status
+        except aiohttp.ClientError:
+            return 0
+
+    async def add_revision(self, name: str, *, replicas: int = 1, concurrency: int = 0, **annotations: str) -> None:
+        """A Deployment and a PodAutoscaler; `annotations` are those of autoscaling, with `_` for `-`."""
+        labels = {
+            names.LABEL_REVISION: name,
+            names.LABEL_REVISION_UID: f"uid-of-{name}",
+            names.LABEL_CONFIGURATION: "configuration",
+            names.LABEL_SERVICE: "service",
+        }
+        template = {"metadata": {"labels": labels}, "spec": pod_object(name, 0, 1)["spec"]}
+        deployment = await self.client.create(
+            DEPLOYMENT,
+            new_object(
+                DEPLOYMENT,
+                NAMESPACE,
+                f"{name}-deployment",
+                metadata={"labels": labels},
+                spec={"replicas": replicas, "selector": {"matchLabels": labels}, "template": template},
+            ),
+        )
+        metadata = {
+            "labels": labels,
+            "annotations": {
+                names.ANNOTATION_CLASS: names.CLASS_KPA,
+                names.ANNOTATION_METRIC: "concurrency",
+                **{names.AUTOSCALING + key.replace("_", "-"): value for key, value in annotations.items()},
+            },
+            "ownerReferences": [controller_reference(deployment)],
+        }
+        spec = {
+            "containerConcurrency": concurrency,
+            "protocolType": "http1",
+            "reachability": "Reachable",
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": f"{name}-deployment"},
+        }
+        await self.client.create(
+            POD_AUTOSCALER, new_object(POD_AUTOSCALER, NAMESPACE, name, metadata=metadata, spec=spec)
+        )
+
+    async def config(self, name: str, **data: str) -> None:
+        """Write a config map; keys with `_` for `-`."""
+        values = {key.replace("_", "-"): value for key, value in data.items()}
+        wanted = new_object(CONFIG_MAP, names.SYSTEM_NAMESPACE, name, data=values)
+        try:
+            await self.client.update(CONFIG_MAP, wanted)
+        except NotFound:
+            await self.client.create(CONFIG_MAP, wanted)
+
+    async def autoscaler(self, name: str) -> Object:
+        return await self.client.get(POD_AUTOSCALER, name, NAMESPACE)
+
+    async def condition(self, name: str, kind: str = "Active") -> str:
+        """`True`, or status and reason; empty while there is none."""
+        for found in ((await self.autoscaler(name)).get("status") or {}).get("conditions") or ():
+            if found["type"] == kind:
+                return f"{found['status']} {found.get('reason', '')}".strip()
+        return ""
+
+    async def until(self, name: str, kind: str, wanted: str, *, seconds: float = 30) -> None:
+        async with asyncio.timeout(seconds):
+            while await self.condition(name, kind) != wanted:  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.05)
+
+    async def until_replicas(self, wanted: int, *, seconds: float = 30) -> None:
+        async with asyncio.timeout(seconds):
+            while self.play.replicas[-1:] != [wanted]:  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.002)
+
+    async def metric(self, name: str) -> float:
+        """A metric by its name with labels; 0 when it is not there."""
+        async with self.session.get(f"http://127.0.0.1:{self.ports[9090]}/metrics") as response:
+            found = re.search(rf"^{re.escape(name)} (\S+)$", await response.text(), flags=re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
+    def report(self, revision: str, concurrency: float) -> bytes:
+        """The frame in which an activator reports."""
+        stat = Stat("activator", concurrency, 0, concurrency)
+        return encode_messages([WireStatMessage(NAMESPACE, revision, stat)])
+
+    @contextlib.asynccontextmanager
+    async def websocket(self) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        async with self.session.ws_connect(f"ws://127.0.0.1:{self.ports[8080]}/") as connection:
+            yield connection
+
+
+@pytest_asyncio.fixture(name="world")
+async def world_fixture(api_server: Path, tmp_path: Path) -> AsyncIterator[World]:
+    """An empty cluster that is played; the test starts the autoscaler."""
+    client = await Client.connect(str(api_server))
+    session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20))
+    world = World(api_server, client, session, tmp_path / "autoscaler.log")
+    await world.play.listen()
+    playing = asyncio.create_task(world.play.run())
+    try:
+        yield world
+    finally:
+        playing.cancel()
+        await asyncio.gather(playing, return_exceptions=True)
+        if world.process is not None:
+            await world.stop(signal.SIGKILL)
+        with contextlib.suppress(Unavailable):
+            await _clean(client)
+        await world.play.close()
+        await session.close()
+        await client.close()
+        print(world.log.read_text() if world.log.exists() else "")
+
+
+async def _clean(client: Client) -> None:
+    kinds = (POD_AUTOSCALER, SERVERLESS_SERVICE, METRIC, DEPLOYMENT, POD, ENDPOINT_SLICE, CONFIG_MAP, LEASE)
+    for resource in kinds:
+        for obj in (await client.list(resource))[0]:
+            with contextlib.suppress(NotFound):
+                await client.delete(resource, name_of(obj), obj["metadata"].get("namespace", ""))
