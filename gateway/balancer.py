@@ -35,12 +35,14 @@ class UpstreamSource(Protocol):
 class Pool:
     """The endpoints of one backend."""
 
-    __slots__ = ("_clock", "_rng", "_suspects", "backend", "metrics", "upstreams")
+    __slots__ = ("_clock", "_rng", "_suspects", "backend", "dropped", "metrics", "upstreams")
 
     def __init__(self, backend: Backend, metrics: BackendMetrics, clock: Clock, rng: random.Random) -> None:
         self.backend = backend
         self.metrics = metrics
         self.upstreams: list[Upstream] = []
+        self.dropped = False
+        """Whether this is no longer the backend's pool: whoever waits has to look for its route again."""
         self._suspects: dict[Upstream, float] = {}
         self._clock = clock
         self._rng = rng
@@ -114,11 +116,11 @@ class Balancer:
         return found
 
     def on_change(self, callback: Callable[[Pool], None]) -> None:
-        """Call `callback` when a pool's endpoints changed."""
+        """Call `callback` when a pool's endpoints changed, or when it was dropped."""
         self._callbacks.append(callback)
 
     def drop(self, backend: Backend) -> None:
-        """No route leads to `backend` any more."""
+        """An object does not lead to `backend` any more; should another one, its next request makes a new pool."""
         pool = self._pools.pop(backend, None)
         if pool is None:
             return
@@ -128,6 +130,9 @@ class Balancer:
             del self._by_service[service]
         self._set(pool, [])
         self._metrics.drop(backend)
+        pool.dropped = True
+        for callback in self._callbacks:
+            callback(pool)
 
     def _service_changed(self, old: Object | None, new: Object | None) -> None:
         changed = new if new is not None else old

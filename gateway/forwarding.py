@@ -28,6 +28,7 @@ FIRST_PAUSE: Final = 0.025
 LONGEST_PAUSE: Final = 0.25
 ATTEMPTS_IN_A_ROW: Final = 3
 """Endpoints that one request tries before it pauses; where so many are dead, EndpointSlices are about to change."""
+_NONE: Final[frozenset[Upstream]] = frozenset()
 PLAIN: Final = (b"Content-Type", b"text/plain; charset=utf-8")
 
 
@@ -57,12 +58,17 @@ class _Visit:
         self.host = host
         self.remove = remove
         self.add = add
-        self.tried: set[Upstream] = set()
+        self.tried = _NONE
         self.failure = ""
         self.deadline = 0.0
         """When it stops waiting; 0 until it begins to."""
         self.pause = FIRST_PAUSE
         self.timer: asyncio.TimerHandle | None = None
+
+    def continues(self, earlier: "_Visit") -> None:
+        """Go on with the patience that an earlier one left."""
+        self.deadline = earlier.deadline
+        self.pause = earlier.pause
 
 
 class Forwarding:
@@ -111,13 +117,12 @@ class Forwarding:
         if route is None:
             self._no_such_path(exchange)
             return
-        exchange.context = visit = self._visit(exchange, route)
+        visit = self._visit(exchange, route)
+        if exchange.context is not None:
+            visit.continues(exchange.context)
+        exchange.context = visit
         exchange.retry_unsent = True
-        upstream = visit.pool.choose()
-        if upstream is None:
-            self._wait(exchange, visit)
-        else:
-            exchange.forward(upstream, host=visit.host, remove=visit.remove, add=visit.add)
+        self._attempt(exchange, visit)
 
     def upstream_failed(self, exchange: Exchange, failure: UpstreamFailure) -> None:
         visit: _Visit = exchange.context
@@ -130,7 +135,7 @@ class Forwarding:
         stale = failure.kind is FailureKind.RESET and exchange.attempts == 1
         if exchange.upstream is not None and not stale:
             visit.pool.suspect(exchange.upstream)
-            visit.tried.add(exchange.upstream)
+            visit.tried |= {exchange.upstream}
         self._attempt(exchange, visit)
 
     def exchange_ended(self, exchange: Exchange) -> None:
@@ -171,6 +176,10 @@ class Forwarding:
     # Again, and waiting.
 
     def _attempt(self, exchange: Exchange, visit: _Visit) -> None:
+        if visit.pool.dropped:
+            # Its route has changed meanwhile, perhaps to where it can be served.
+            self.request_received(exchange)
+            return
         upstream = visit.pool.choose(visit.tried) if len(visit.tried) < ATTEMPTS_IN_A_ROW else None
         if upstream is None:
             self._wait(exchange, visit)
@@ -194,7 +203,7 @@ class Forwarding:
 
     def _again(self, exchange: Exchange, visit: _Visit) -> None:
         self._leave(exchange, visit)
-        visit.tried.clear()
+        visit.tried = _NONE
         self._attempt(exchange, visit)
 
     def _leave(self, exchange: Exchange, visit: _Visit) -> None:
@@ -208,7 +217,7 @@ class Forwarding:
         self.waiting -= 1
 
     def _endpoints_changed(self, pool: Pool) -> None:
-        if pool.upstreams:
+        if pool.upstreams or pool.dropped:
             for exchange in list(self._waiting.get(pool, ())):
                 self._again(exchange, exchange.context)
 

@@ -18,6 +18,8 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     name = ""
     disable_nagle_algorithm = True
+    wbufsize = 64 * 1024
+    """An answer leaves in one write: one that was cut in the middle could not be saved by anybody."""
 
     def do_GET(self) -> None:
         if self.path.startswith("/slow/"):

@@ -100,6 +100,21 @@ async def test_a_request_waits_for_the_first_endpoint(here: World) -> None:
     assert "upwell_gateway_requests_waiting 0.0" in await here.metrics()
 
 
+async def test_a_request_that_waits_follows_its_route_when_that_changes(here: World) -> None:
+    await here.serve("stuck")
+    await here.serve("good", await here.backend("good"))
+    await here.route(simple("a", "a.example", "stuck"))
+    waiting = [asyncio.create_task(here.get("a.example")) for _ in range(5)]
+
+    async def all_wait() -> bool:
+        return "upwell_gateway_requests_waiting 5.0" in await here.metrics()
+
+    await eventually(all_wait)
+    await here.route(simple("a", "a.example", "good"))
+
+    assert {content["name"] for _, content, _ in await asyncio.gather(*waiting)} == {"good"}
+
+
 async def test_endpoints_that_are_not_ready_get_nothing(tmp_path: Path) -> None:
     async with world(tmp_path, UPWELL_GATEWAY_WAIT_SECONDS="0.3") as here:
         await here.serve("a", await here.backend("unready"), ready=False)

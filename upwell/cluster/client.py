@@ -109,8 +109,10 @@ class Client:
         try:
             async for line in _lines(response):
                 yield line
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise Unavailable(0, "NoConnection", f"{self.host}: {str(error) or type(error).__name__}") from error
+        except TimeoutError:
+            return  # nothing for so long, not even a bookmark: the connection is as good as ended
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._connection.unreachable(error) from error
         finally:
             response.close()
 

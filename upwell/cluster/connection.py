@@ -58,7 +58,7 @@ class Connection:
             async with await self._send(method, path, query, body, headers, ORDINARY) as response:
                 data = await response.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise self._unreachable(error) from error
+            raise self.unreachable(error) from error
         return _parsed(response, data)
 
     async def stream(
@@ -72,7 +72,7 @@ class Connection:
             async with response:
                 data = await response.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise self._unreachable(error) from error
+            raise self.unreachable(error) from error
         _parsed(response, data)
         raise Unavailable(
             response.status, "NotAStream", f"GET {path} answered {response.status} where a stream was due"
@@ -80,6 +80,12 @@ class Connection:
 
     async def close(self) -> None:
         await self._api.close()
+
+    def unreachable(self, error: BaseException) -> Unavailable:
+        """What a failure below HTTP means to callers."""
+        cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+        why = (cause.strerror if isinstance(cause, OSError) else "") or str(cause) or type(cause).__name__
+        return Unavailable(0, "NoConnection", f"{self.host}: {why}")
 
     async def _send(
         self,
@@ -108,9 +114,6 @@ class Connection:
             response.release()
             await self._loader.load_and_set(self._api.configuration)
         return response
-
-    def _unreachable(self, error: BaseException) -> Unavailable:
-        return Unavailable(0, "NoConnection", f"{self.host}: {str(error) or type(error).__name__}")
 
 
 async def connect(kubeconfig: str | None = None) -> Connection:

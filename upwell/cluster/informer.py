@@ -30,6 +30,9 @@ __all__ = ["Handler", "Informer", "Source"]
 LOG: Final = log.get("informer")
 HEALTHY_WATCH_SECONDS: Final = 1.0
 """A watch that ends sooner without an event counts as failed, so that a server in trouble is not hammered."""
+_POSITION_HOLDS: Final = frozenset({0, 429})
+"""After no connection and "not now" a watch goes on where it was. Any other refusal may be about the position, such
+as one from before a restored backup, that the server has not come to yet: list again."""
 
 Objects = list[Object]
 Handler = Callable[[Object | None, Object | None], None]
@@ -110,6 +113,8 @@ class Informer:
                 LOG.info("watch position expired, listing again", resource=self.resource.plural)
                 self._version = ""
             except ApiError as error:
+                if error.status not in _POSITION_HOLDS:
+                    self._version = ""
                 pause = max(self._backoff.next(), error.retry_after)
                 LOG.warning(
                     "cannot follow a resource, trying again",

@@ -174,6 +174,26 @@ async def test_attempts_on_a_server_that_is_away_are_spaced(story: Story) -> Non
     assert 10 <= tries <= 30
 
 
+async def test_a_position_that_the_server_refuses_is_given_up(story: Story) -> None:
+    watch = story.api.watch
+
+    def refuse(*_: object, **__: object) -> AsyncIterator[tuple[str, Object]]:
+        raise Unavailable(504, "Timeout", "Too large resource version")
+
+    story.api.watch = refuse  # type: ignore[method-assign]
+    story.api.break_watches()
+    await story.settle(1)
+    story.pod("two")
+    await story.settle(20)
+    assert story.heard == ["added two"]
+
+    story.api.watch = watch  # type: ignore[method-assign]
+    await story.settle(20)
+    story.pod("three")
+    await story.settle()
+    assert story.heard == ["added three"]
+
+
 async def test_the_wait_that_a_server_asks_for_is_kept(story: Story) -> None:
     story.api.fail = Unavailable(429, "TooManyRequests", "slow down", retry_after=60)
     story.api.break_watches()

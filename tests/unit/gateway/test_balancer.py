@@ -148,8 +148,11 @@ async def test_an_address_that_several_backends_share_is_given_up_by_the_last(st
     await story.put("10.0.0.1:1", name="other")
     story.balancer.pool(HELLO)
     story.balancer.pool(other)
+    told: list[Pool] = []
+    story.balancer.on_change(told.append)
     story.balancer.drop(HELLO)
     story.balancer.drop(HELLO)
+    assert [(pool.backend, pool.dropped) for pool in told] == [(HELLO, True)]
     assert len(story.engine.upstreams) == 1
 
     story.balancer.drop(other)
