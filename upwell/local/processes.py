@@ -7,8 +7,9 @@ none is left behind:
 2. the kernel kills it when the owner dies, however it dies (PR_SET_PDEATHSIG, Linux). It is set by util-linux'
    `setpriv` on the way to the command: 0.9 ms, measured, where Python's preexec_fn costs 6 ms because it makes
    every start a fork of the whole owner;
-3. the ledger remembers it on disk, by id and start time and by a token in its environment, and the next run kills
-   what is still there, its children that went their own way included. A reused id has another start time.
+3. the ledger remembers it on disk, by id and start time and by a token in its environment. When it has ended, what
+   it left in other sessions is found by the token and killed; the next run does the same for what a crash left. An id
+   that was reused has another start time, and is let be.
 """
 
 import asyncio
@@ -43,20 +44,45 @@ class _Record:
 
 
 class Ledger:
-    """The processes of one owner, one small file each, written when they start and removed when they have ended."""
+    """The processes of one owner, one small file each, written when they start and removed when nothing is left."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.token = secrets.token_hex(8)
-        """Put into every process' environment; children inherit it."""
+        self._ended: dict[str, int] = {}
+        """Token → id of processes whose children have to be looked for."""
+        self._sweep: asyncio.Future[None] | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
-    def add(self, pid: int, name: str) -> None:
-        entry = {"pid": pid, "identity": identity_of(pid), "token": self.token, "name": name}
-        self._file(pid).write_text(json.dumps(entry), encoding="utf-8")
+    def add(self, pid: int, token: str, name: str) -> None:
+        entry = {"pid": pid, "identity": identity_of(pid), "token": token, "name": name}
+        self._file(pid, token).write_text(json.dumps(entry), encoding="utf-8")
 
-    def remove(self, pid: int) -> None:
-        self._file(pid).unlink(missing_ok=True)
+    def ended(self, pid: int, token: str) -> None:
+        """A process and its group are gone; look beside the event loop for children that had left the group."""
+        self._ended[token] = pid
+        if self._sweep is None:
+            self._start_sweep()
+
+    async def settle(self) -> None:
+        """Return when what ended processes left behind has been dealt with."""
+        while self._sweep:
+            await asyncio.wait((self._sweep,))
+
+    def _start_sweep(self) -> None:
+        ended, self._ended = self._ended, {}
+        self._sweep = asyncio.get_running_loop().run_in_executor(None, self._sweep_children, ended)
+        self._sweep.add_done_callback(self._swept)
+
+    def _swept(self, _: object) -> None:
+        self._sweep = None
+        if self._ended:
+            self._start_sweep()
+
+    def _sweep_children(self, ended: Mapping[str, int]) -> None:
+        for pid in _carriers(set(ended)):
+            _kill(pid)
+        for token, pid in ended.items():
+            self._file(pid, token).unlink(missing_ok=True)
 
     async def kill_leftovers(self) -> list[str]:
         """Kill what an earlier owner of this folder left behind and wait until it is gone; the names of what it was."""
@@ -72,7 +98,7 @@ class Ledger:
                 _kill(pid)
         await _gone({pid: identity for pid, (identity, _) in killed.items()})
         for record in records:
-            self.remove(record.pid)
+            self._file(record.pid, record.token).unlink(missing_ok=True)
         return [name for _, name in killed.values()]
 
     def _records(self) -> Iterator[_Record]:
@@ -83,18 +109,19 @@ class Ledger:
                 # Cut short by a crash while it was written: the process had just started and died with its owner.
                 path.unlink(missing_ok=True)
 
-    def _file(self, pid: int) -> Path:
-        return self._folder / f"{pid}.json"
+    def _file(self, pid: int, token: str) -> Path:
+        return self._folder / f"{pid}-{token}.json"
 
 
 class Process:
     """A running process, leader of its own group; `exited` tells its exit code, negative for a signal."""
 
-    def __init__(self, popen: "subprocess.Popen[bytes]", name: str, ledger: Ledger) -> None:
+    def __init__(self, popen: "subprocess.Popen[bytes]", name: str, token: str, ledger: Ledger) -> None:
         self.pid = popen.pid
         self.name = name
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._popen = popen
+        self._token = token
         self._ledger = ledger
         self._watch()
 
@@ -137,7 +164,7 @@ class Process:
         self._finish()
 
     def _finish(self) -> None:
-        self._ledger.remove(self.pid)
+        self._ledger.ended(self.pid, self._token)
         if self._popen.stdout:
             self._popen.stdout.close()
         if not self.exited.done():
@@ -161,18 +188,19 @@ def start_process(
     `argv[0]` has to be a path: with `setpriv` in between, a command that does not exist would look like one that
     failed. The owner's other file descriptors are not passed on.
     """
+    token = secrets.token_hex(8)
     popen = subprocess.Popen(
         [*_death_signal(when_owner_dies), *argv],
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=errors,
         cwd=cwd,
-        env={**env, TOKEN_VARIABLE: ledger.token},
+        env={**env, TOKEN_VARIABLE: token},
         pass_fds=pass_fds,
         start_new_session=True,
     )
-    ledger.add(popen.pid, name)
-    return Process(popen, name, ledger)
+    ledger.add(popen.pid, token, name)
+    return Process(popen, name, token, ledger)
 
 
 def identity_of(pid: int) -> str:

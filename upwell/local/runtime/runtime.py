@@ -119,6 +119,7 @@ class Runtime:
         self._deployer.stop()
         orphaned = os.getppid() != self._owner
         await self._pods.shut_down(0.0 if orphaned else SHUTDOWN_GRACE)
+        await self._ledger.settle()
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = self._group.create_task(self._guarded(work, name), name=name)
