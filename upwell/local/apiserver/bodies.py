@@ -9,6 +9,7 @@ from aiohttp import web
 from upwell.local.apiserver import errors
 from upwell.local.apiserver.encoding import decode, encode
 from upwell.local.apiserver.errors import StatusError
+from upwell.local.apiserver.protobuf import ProtobufError, decode_object
 
 __all__ = ["MAX_BODY", "Shape", "answer", "failure", "read_body", "shape_of"]
 
@@ -16,6 +17,7 @@ MAX_BODY: Final = 3 * 2**20
 """What the real server takes at most in one request, in bytes."""
 _JSON: Final = "application/json"
 _YAML: Final = ("application/yaml", "text/yaml", "application/x-yaml", "application/apply-patch+yaml")
+_PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -58,9 +60,11 @@ async def read_body(request: web.BaseRequest) -> tuple[str, Any]:
         return content_type, _decode_yaml(data)
     if content_type == _JSON or content_type.endswith("+json"):
         return content_type, _decode_json(data)
+    if content_type == _PROTOBUF:
+        return content_type, _decode_protobuf(data)
     raise errors.unsupported_media_type(
         "the body of the request was in an unknown format - accepted media types include:"
-        f" application/json, application/yaml (got {content_type})"
+        f" application/json, application/yaml, application/vnd.kubernetes.protobuf (got {content_type})"
     )
 
 
@@ -80,6 +84,14 @@ def _decode_yaml(data: bytes) -> Any:
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise errors.bad_request(f"the body of the request is not valid YAML: {reason}") from error
+
+
+def _decode_protobuf(data: bytes) -> Any:
+    try:
+        return decode_object(data) if data else None
+    except ProtobufError as error:
+        what = "the body of the request was in a format that is read in part only: protobuf"
+        raise errors.unsupported_media_type(f"{what}: {error}; send a manifest (kubectl apply -f) instead") from error
 
 
 def answer(body: Any, status: int = 200, content_type: str = _JSON) -> web.Response:

@@ -3,6 +3,7 @@
 Each function changes the object in place and only adds what is missing. Knative's kinds are defaulted by admission.
 """
 
+import base64
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -134,6 +135,11 @@ def _quality(spec: Object) -> str:
 
 def _secret(obj: Object) -> None:
     _fill(obj, type="Opaque")
+    texts = obj.pop("stringData", None)
+    if isinstance(texts, dict):
+        data = _dict(obj, "data")
+        for name, text in texts.items():
+            data[name] = base64.b64encode(str(text).encode()).decode()
 
 
 def _dict(parent: Object, name: str) -> Object:

@@ -6,6 +6,7 @@ merge keys from its own types, which are whole. `/openapi/v2` is only wanted as 
 served.
 """
 
+import asyncio
 from typing import Any, Final
 
 from aiohttp import web
@@ -15,6 +16,7 @@ from upwell.api.resources import Resource
 from upwell.local.apiserver import errors
 from upwell.local.apiserver.bodies import answer
 from upwell.local.apiserver.catalog import Catalog
+from upwell.local.apiserver.encoding import encode
 from upwell.local.apiserver.schemas import schema_name, schemas_of
 
 __all__ = ["OpenApi"]
@@ -35,9 +37,9 @@ class OpenApi:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._documents: dict[str, Object] = {}
+        self._documents: dict[str, bytes] = {}
 
-    def answer(self, path: str) -> web.StreamResponse:
+    async def answer(self, path: str) -> web.StreamResponse:
         """Answer a request below /openapi; raise StatusError (404)."""
         names = {one.base_path.lstrip("/"): one for one in self._catalog.resources}
         if path == _PREFIX.rstrip("/"):
@@ -47,8 +49,14 @@ class OpenApi:
             raise errors.unknown_resource()
         if name not in self._documents:
             first = names[name]
-            self._documents[name] = _document(self._catalog.within(first.group, first.version))
+            # The first document loads the models that describe the built-in kinds, which takes a moment.
+            resources = self._catalog.within(first.group, first.version)
+            self._documents[name] = await asyncio.to_thread(_encoded_document, resources)
         return answer(self._documents[name])
+
+
+def _encoded_document(resources: list[Resource]) -> bytes:
+    return encode(_document(resources))
 
 
 def _document(resources: list[Resource]) -> Object:

@@ -1,39 +1,175 @@
-"""Schemas of the kinds, for `kubectl explain`."""
+"""OpenAPI schemas of the kinds: what `kubectl explain` prints.
 
+Built-in kinds are described by the client library's models. Knative's are described by the shapes that admission
+reads them with; where those are a pod's fields, the words are taken from the pod's model.
+"""
+
+from collections.abc import Mapping
 from typing import Any, Final
 
+from upwell.api.kind_schemas import SPECS
 from upwell.api.objects import Object
 from upwell.api.resources import Resource
+from upwell.api.schema import ANYTHING, BOOLEAN, INT_OR_STRING, INTEGER, QUANTITY, STRING, Shape, list_of
+from upwell.local.apiserver import builtin_types
+from upwell.local.apiserver.builtin_types import fields_of_model, item_type, model_name
+from upwell.local.apiserver.catalog import is_custom
 
 __all__ = ["schema_name", "schemas_of"]
 
-_METADATA: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+_METADATA: Final = "V1ObjectMeta"
+_POD_SPEC: Final = "V1PodSpec"
+_ANY: Final[Object] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+_PLAIN_MODELS: Final[Mapping[str, Object]] = {
+    "str": {"type": "string"},
+    "int": {"type": "integer"},
+    "float": {"type": "number"},
+    "bool": {"type": "boolean"},
+    "datetime": {"type": "string", "format": "date-time"},
+    "object": {"x-kubernetes-int-or-string": True, "oneOf": [{"type": "integer"}, {"type": "string"}]},
+}
+_PLAIN_SHAPES: Final[Mapping[str, Object]] = {
+    STRING.expected: {"type": "string"},
+    QUANTITY.expected: {"type": "string"},
+    INTEGER.expected: {"type": "integer"},
+    BOOLEAN.expected: {"type": "boolean"},
+    INT_OR_STRING.expected: _PLAIN_MODELS["object"],
+    ANYTHING.expected: _ANY,
+}
+_LIST: Final = list_of(STRING).expected
+_KINDS: Final[Mapping[str, str]] = {
+    "Service": "An app that is reached at a URL and runs as many pods as its requests need, none when there are none.",
+    "Configuration": "The latest wanted state of an app; every change of its template makes a Revision.",
+    "Revision": "One immutable state of an app's code and settings.",
+    "Route": "A URL, and which Revisions its requests go to in which proportion.",
+    "PodAutoscaler": "How many pods a Revision wants, and by which metric.",
+    "Metric": "What is measured for a PodAutoscaler.",
+    "ServerlessService": "Where the requests of a Revision go: to its pods, or to the activator.",
+    "Ingress": "The rules by which a gateway routes hosts and paths.",
+}
+_FIELDS: Final[Mapping[str, str]] = {
+    "apiVersion": "The version of the API that this object is written for.",
+    "kind": "What this object is.",
+    "metadata": "Name, namespace, labels, annotations and the like.",
+    "spec": "What is wanted.",
+    "status": "What was seen.",
+    "template": "The Revision to make: its labels, annotations and pod.",
+    "traffic": "Which Revisions get the requests, in which proportion.",
+    "containerConcurrency": "Requests that one pod may serve at once; 0 means no limit.",
+    "timeoutSeconds": "Seconds that a request may take in all.",
+    "responseStartTimeoutSeconds": "Seconds that a response may take to begin.",
+    "idleTimeoutSeconds": "Seconds that a request or a response may be silent; 0 means no limit.",
+    "percent": "The share of the requests, from 0 to 100; all shares together are 100.",
+    "revisionName": "The Revision that gets them.",
+    "configurationName": "The Configuration whose latest ready Revision gets them.",
+    "latestRevision": "Whether the latest ready Revision gets them.",
+    "tag": "A name under which this target has a URL of its own.",
+    "url": "The URL.",
+    "conditions": "What is known about this object, each with type, status, reason and message.",
+    "observedGeneration": "The generation of the spec that this status is about.",
+}
+_STATUS: Final[Object] = {
+    "type": "object",
+    "description": _FIELDS["status"],
+    "x-kubernetes-preserve-unknown-fields": True,
+    "properties": {
+        "conditions": {"type": "array", "items": _ANY, "description": _FIELDS["conditions"]},
+        "observedGeneration": {"type": "integer", "description": _FIELDS["observedGeneration"]},
+    },
+}
 
 
 def schema_name(resource: Resource) -> str:
     """The name of a kind's schema within a document."""
-    group = ".".join(reversed((resource.group or "core.api.k8s.io").split(".")))
+    model = model_name(resource)
+    if model:
+        return builtin_types.schema_name(model)
+    group = ".".join(reversed(resource.group.split(".")))
     return f"{group}.{resource.version}.{resource.kind}"
 
 
-def schemas_of(resource: Resource) -> dict[str, Any]:
+def schemas_of(resource: Resource) -> dict[str, Object]:
     """The schema of `resource` and those that it refers to, by name."""
-    properties: Object = {
-        "apiVersion": {"type": "string", "description": "The version of the API that this object is written for."},
-        "kind": {"type": "string", "description": "What this object is."},
-        "metadata": {
-            "allOf": [{"$ref": f"#/components/schemas/{_METADATA}"}],
-            "description": "Name, labels and the like.",
-        },
-        "spec": {"type": "object", "description": "What is wanted.", "x-kubernetes-preserve-unknown-fields": True},
-        "status": {"type": "object", "description": "What was seen.", "x-kubernetes-preserve-unknown-fields": True},
-    }
+    found: dict[str, Object] = {}
+    model = model_name(resource)
+    if model:
+        _add_model(model, found)
+        schema = found[builtin_types.schema_name(model)]
+    else:
+        _add_model(_METADATA, found)
+        schema = found[schema_name(resource)] = _custom(resource)
     kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
-    return {
-        schema_name(resource): {
-            "type": "object",
-            "properties": properties,
-            "x-kubernetes-group-version-kind": [kind],
-        },
-        _METADATA: {"type": "object", "properties": {"name": {"type": "string"}}},
+    schema["x-kubernetes-group-version-kind"] = [kind]
+    return found
+
+
+def _add_model(name: str, found: dict[str, Object]) -> None:
+    key = builtin_types.schema_name(name)
+    if key in found:
+        return
+    schema: Object = {"type": "object", "properties": {}}
+    found[key] = schema
+    for field, content in fields_of_model(name).items():
+        schema["properties"][field] = {**_model_type(content.type, found), "description": content.description}
+
+
+def _model_type(type_name: str, found: dict[str, Object]) -> Object:
+    container, inner = item_type(type_name)
+    if container == "list":
+        return {"type": "array", "items": _model_type(inner, found)}
+    if container == "map":
+        return {"type": "object", "additionalProperties": _model_type(inner, found)}
+    if inner in _PLAIN_MODELS:
+        return dict(_PLAIN_MODELS[inner])
+    if not fields_of_model(inner):
+        return dict(_ANY)
+    _add_model(inner, found)
+    # Beside a bare $ref a description would be ignored.
+    return {"allOf": [{"$ref": f"#/components/schemas/{builtin_types.schema_name(inner)}"}]}
+
+
+def _custom(resource: Resource) -> Object:
+    assert is_custom(resource)
+    spec = SPECS.get(resource)
+    metadata = {"allOf": [{"$ref": f"#/components/schemas/{builtin_types.schema_name(_METADATA)}"}]}
+    properties: Object = {
+        "apiVersion": _described({"type": "string"}, "apiVersion"),
+        "kind": _described({"type": "string"}, "kind"),
+        "metadata": _described(metadata, "metadata"),
+        "spec": _described(dict(_ANY) if spec is None else _shape(spec, ""), "spec"),
     }
+    if resource.has_status:
+        properties["status"] = _STATUS
+    return {"type": "object", "description": _KINDS.get(resource.kind, ""), "properties": properties}
+
+
+def _described(schema: Object, name: str) -> Object:
+    return {**schema, "description": _FIELDS[name]} if name in _FIELDS else schema
+
+
+def _shape(shape: Shape, model: str) -> Object:
+    """The schema of a shape; `model` is what describes the same fields, if anything does."""
+    if shape.fields is not None:
+        if "containers" in shape.fields:
+            model = _POD_SPEC
+        return {"type": "object", "properties": _properties(shape.fields, model)}
+    if shape.expected in _PLAIN_SHAPES:
+        return dict(_PLAIN_SHAPES[shape.expected])
+    item = _shape(shape.item, item_type(model)[1]) if shape.item is not None else dict(_ANY)
+    if shape.expected == _LIST:
+        return {"type": "array", "items": item}
+    return {"type": "object", "additionalProperties": item}
+
+
+def _properties(fields: Mapping[str, Shape], model: str) -> dict[str, Any]:
+    known = fields_of_model(model) if model else {}
+    properties = {}
+    for name, shape in fields.items():
+        field = known.get(name)
+        schema = _shape(shape, field.type if field is not None else "")
+        if name in _FIELDS:
+            schema["description"] = _FIELDS[name]
+        elif field is not None:
+            schema["description"] = field.description
+        properties[name] = schema
+    return properties

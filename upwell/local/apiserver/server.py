@@ -58,7 +58,7 @@ class Api:
         if path == "/version":
             return answer(discovery.version())
         if path.startswith("/openapi/"):
-            return self._openapi.answer(path)
+            return await self._openapi.answer(path)
         return self._discover(path, discovery.AGGREGATED in request.headers.get("Accept", ""))
 
     def _discover(self, path: str, aggregated: bool) -> web.StreamResponse:
