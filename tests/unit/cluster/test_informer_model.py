@@ -27,6 +27,7 @@ class Replica:
 
     def __init__(self) -> None:
         self.objects: dict[Key, Object] = {}
+        self.versions: set[str] = set()
 
     def __call__(self, old: Object | None, new: Object | None) -> None:
         known = self.objects.get(key_of(new if new is not None else old or {}))
@@ -38,8 +39,10 @@ class Replica:
             assert known["metadata"]["uid"] == old["metadata"]["uid"]
         else:
             assert known == old, "changed from something else"
-            assert old["metadata"]["resourceVersion"] != new["metadata"]["resourceVersion"], "told twice"
         if new is not None:
+            version = new["metadata"]["resourceVersion"]
+            assert version not in self.versions, "told twice"
+            self.versions.add(version)
             self.objects[key_of(new)] = new
         elif old is not None:
             del self.objects[key_of(old)]
