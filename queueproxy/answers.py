@@ -8,14 +8,15 @@ hop before may send the request elsewhere whatever its method.
 from typing import Final
 
 from upwell.api import names
-from upwell.http import Exchange
+from upwell.http import Exchange, Outcome
 
-__all__ = ["TEXT", "answer_error", "answer_text"]
+__all__ = ["TEXT", "answer_error", "answer_text", "final_status"]
 
 TEXT: Final = (
     (b"Content-Type", b"text/plain; charset=utf-8"),
     (b"X-Content-Type-Options", b"nosniff"),
 )
+_WITHOUT_ANSWER: Final = {Outcome.CLIENT_GONE: 499, Outcome.BAD_REQUEST: 400, Outcome.ABORTED: 503}
 _ERROR: Final = names.HEADER_ERROR.encode()
 
 
@@ -30,3 +31,10 @@ def answer_error(
     """Answer a failure of the path to the app; `reason` is a stable word for programs."""
     source = f"queueproxy; reason={reason}" + ("; unsent" if unsent else "")
     answer_text(exchange, status, text, (_ERROR, source.encode()), *headers)
+
+
+def final_status(exchange: Exchange) -> int:
+    """The status for log and metrics, also of an exchange that ended before it had one; the reference says 200 then."""
+    if exchange.status or exchange.outcome is None:
+        return exchange.status
+    return _WITHOUT_ANSWER.get(exchange.outcome, 502)

@@ -36,6 +36,7 @@ __all__ = ["main"]
 
 QUEUE_DEPTH_FACTOR: Final = 10
 IDLE_CONNECTIONS_UNLIMITED: Final = 1000
+TLS_CERTIFICATE: Final = "/var/lib/knative/certs/tls.crt"
 
 _log = log.get()
 
@@ -71,6 +72,7 @@ def _parse_arguments() -> None:
 async def _run(config: QueueProxyConfig) -> None:
     revision = config.revision
     log.configure("queueproxy", config.log_level, revision=f"{revision.namespace}/{revision.name}", pod=revision.pod)
+    signalled = _watch_signals()
     sockets = _bind_all(config)
     clock = SystemClock()
     limit = max(0, config.container_concurrency)
@@ -102,12 +104,22 @@ async def _run(config: QueueProxyConfig) -> None:
         if metrics is not None:
             await _serve(engine, metrics_endpoints(metrics.registry), sockets[config.observability.metrics_port])
         reporting = tasks.create_task(reporter.run(), name="statistics")
+        _warn_of_what_is_missing(config)
         _log.info("serving", port=config.ports.actual(config.serving_port), concurrency=limit)
 
-        await _wait_for_signal()
+        await signalled.wait()
         await _leave(engine, drainer)
         reporting.cancel()
         await readiness.close()
+
+
+def _warn_of_what_is_missing(config: QueueProxyConfig) -> None:
+    """What is asked for and not in this version is said once, rather than found out."""
+    if config.observability.unsupported_export:
+        protocol = config.observability.unsupported_export
+        _log.warning("request metrics are not exported: the protocol is not supported yet", protocol=protocol)
+    if os.path.exists(TLS_CERTIFICATE):
+        _log.warning("TLS is not served: not supported yet", port=config.tls_port)
 
 
 def _make_metrics(breaker: Breaker[Exchange] | None, stats: RequestStats) -> "RequestMetrics":
@@ -124,6 +136,22 @@ def _make_request_log(config: QueueProxyConfig) -> "RequestLog | None":
     return RequestLog(config.observability.log_template, config.revision)
 
 
+def _watch_signals() -> asyncio.Event:
+    """Set at the first SIGTERM or SIGINT; from then on another one ends the process at once."""
+    signalled = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def received() -> None:
+        if signalled.is_set():
+            _log.warning("second signal: leaving at once")
+            os._exit(1)
+        signalled.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, received)
+    return signalled
+
+
 def _bind_all(config: QueueProxyConfig) -> dict[int, list[socket.socket]]:
     """The sockets of each of the contract's ports; raise ConfigError when one is taken, before anything runs."""
     sockets = {
@@ -138,22 +166,6 @@ def _bind_all(config: QueueProxyConfig) -> dict[int, list[socket.socket]]:
 async def _serve(engine: Engine, app: Application, sockets: list[socket.socket]) -> None:
     for listener in sockets:
         await engine.serve(app, "", sock=listener)
-
-
-async def _wait_for_signal() -> None:
-    """Return at the first SIGTERM or SIGINT; from then on another one ends the process at once."""
-    signalled = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def received() -> None:
-        if signalled.is_set():
-            _log.warning("second signal: leaving at once")
-            os._exit(1)
-        signalled.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, received)
-    await signalled.wait()
 
 
 async def _leave(engine: Engine, drainer: Drainer) -> None:

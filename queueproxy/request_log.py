@@ -6,16 +6,14 @@ costs one system call. A reader of stdout that stops reading stops the sidecar t
 
 import asyncio
 import sys
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
+from queueproxy.answers import final_status
 from queueproxy.config import RevisionInfo
 from queueproxy.log_template import LogEntry, Template
-from upwell.http import Exchange, Outcome, RequestHead
+from upwell.http import Exchange, RequestHead
 
 __all__ = ["RequestLog"]
-
-CLIENT_GONE_STATUS: Final = 499
-"""Logged where the client left before any answer; the reference logs 200 then."""
 
 
 class RequestLog:
@@ -57,7 +55,7 @@ class RequestLog:
             host=request.host.decode("latin-1"),
             peer=f"{request.peer}:0",
             request_size=_request_size(request),
-            status=exchange.status or (CLIENT_GONE_STATUS if exchange.outcome is Outcome.CLIENT_GONE else 200),
+            status=final_status(exchange),
             response_size=exchange.response_bytes,
             latency=round(seconds, 9),
             trace_id=_trace_id(header("traceparent"), header("x-b3-traceid")),

@@ -8,6 +8,7 @@ out for the same reason: anybody could make the sidecar's memory grow with it.
 
 from typing import Final
 
+from queueproxy.answers import final_status
 from upwell.http import Exchange
 from upwell.policy.breaker import Breaker
 from upwell.policy.request_stats import RequestStats
@@ -86,7 +87,7 @@ class RequestMetrics:
         request = exchange.request
         tag = self._route_tag(request.get(TAG), request.get(DEFAULT_ROUTE))
         method = request.method if request.method in METHODS else b"_OTHER"
-        key = (method, exchange.status or 200, tag, request.version)
+        key = (method, final_status(exchange), tag, request.version)
         series = self._series.get(key)
         if series is None:
             status = str(key[1])

@@ -253,3 +253,23 @@ async def test_a_request_log_line_is_json_whatever_the_client_sends() -> None:
 
     assert [line["httpRequest"]["requestUrl"] for line in lines] == ["/a'b%22"]
     assert lines[0]["httpRequest"]["userAgent"] == "q\"u'o\\te\t<\xe4>"
+
+
+async def test_a_client_that_left_is_logged_as_such() -> None:
+    gate = Gate()
+    async with app(gate) as running, sidecar(running.port, OBSERVABILITY_CONFIG='{"enableRequestLog": true}') as proxy:
+        client = await proxy.connect()
+        client.get("/left")
+        await eventually(lambda: running.heads)
+        client.reset()
+        lines = await eventually(lambda: [line for line in proxy.logged() if "httpRequest" in line])
+
+    assert (lines[0]["httpRequest"]["requestUrl"], lines[0]["httpRequest"]["status"]) == ("/left", 499)
+
+
+async def test_a_metrics_protocol_that_is_not_spoken_yet_is_said_at_the_start() -> None:
+    config = '{"requestMetrics": {"protocol": "grpc", "endpoint": "http://collector:4317"}}'
+    async with app() as running, sidecar(running.port, OBSERVABILITY_CONFIG=config) as proxy:
+        assert (await proxy.get()).status == 200
+
+    assert any(line["severity"] == "WARNING" and line.get("protocol") == "grpc" for line in proxy.logged())
