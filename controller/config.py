@@ -1,0 +1,52 @@
+"""The controller's own settings, read once from the environment.
+
+What is live, the config maps, is in `controller.settings`. `VARIABLES` is what `--help` prints besides the variables
+that every component reads.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from upwell.api.names import CLUSTER_DOMAIN, PORT_METRICS, SYSTEM_NAMESPACE
+from upwell.ports import ConfigError, PortMap
+
+__all__ = ["PORT_HEALTH", "VARIABLES", "ProcessConfig"]
+
+PORT_HEALTH: Final = 8080
+VARIABLES: Final = (("CONTROLLER_WORKERS", "objects of a kind that are worked on at once (8)"),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessConfig:
+    """See VARIABLES and COMMON_VARIABLES."""
+
+    identity: str = "controller"
+    """The name to hold the lease under; a container that is restarted in its pod keeps it, and so its lease."""
+    system_namespace: str = SYSTEM_NAMESPACE
+    cluster_domain: str = CLUSTER_DOMAIN
+    workers: int = 8
+    ports: PortMap = field(default_factory=PortMap)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "ProcessConfig":
+        """Raise ConfigError."""
+        workers = env.get("CONTROLLER_WORKERS") or "8"
+        if not (workers.isascii() and workers.isdecimal() and 1 <= int(workers) <= 1000):
+            raise ConfigError(f'CONTROLLER_WORKERS="{workers}" must be a whole number from 1 to 1000')
+        return cls(
+            identity=env.get("POD_NAME") or f"controller-{os.getpid()}",
+            system_namespace=env.get("SYSTEM_NAMESPACE") or SYSTEM_NAMESPACE,
+            cluster_domain=env.get("CLUSTER_DOMAIN") or CLUSTER_DOMAIN,
+            workers=int(workers),
+            ports=PortMap.from_env(env),
+        )
+
+    def health_ports(self) -> tuple[int, ...]:
+        """Where health and metrics are served: the metrics port, and the contract's health port where it is ours.
+
+        Among pods that share an address, one that was given no port for health does not take somebody else's.
+        """
+        shared = bool(self.ports.ports) and PORT_HEALTH not in self.ports.ports
+        return tuple(self.ports.actual(port) for port in (PORT_METRICS, *(() if shared else (PORT_HEALTH,))))

@@ -1,0 +1,33 @@
+"""`/metrics` for Prometheus, `/health` (the process runs) and `/readiness` (it knows the cluster)."""
+
+from collections.abc import Callable, Sequence
+
+from aiohttp import web
+
+from upwell.telemetry.metrics import CONTENT_TYPE, Registry
+
+__all__ = ["serve_health"]
+
+
+async def serve_health(registry: Registry, ready: Callable[[], bool], host: str, ports: Sequence[int]) -> web.AppRunner:
+    """Serve on all `ports` until `cleanup()` of the returned runner; raise OSError when one is taken."""
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=registry.render(), headers={"Content-Type": CONTENT_TYPE.decode()})
+
+    async def health(_: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+    async def readiness(_: web.Request) -> web.Response:
+        return web.Response(text="ok") if ready() else web.Response(status=503, text="not synced yet")
+
+    app = web.Application()
+    app.router.add_get("/metrics", metrics)
+    app.router.add_get("/health", health)
+    for path in ("/readiness", "/healthz"):
+        app.router.add_get(path, readiness)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    for port in ports:
+        await web.TCPSite(runner, host, port).start()
+    return runner

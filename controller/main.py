@@ -1,0 +1,98 @@
+"""The controller, from its settings to its end.
+
+    Service ─> Configuration ─> Revision ─> Deployment, PodAutoscaler
+       └─────> Route ─────────────────────> Ingress, placeholder Services
+
+It follows the cluster from the start and takes part in leader election; the leader acts. Everything it does follows
+from what it reads, so that it may be killed at any time and carries on where it was.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+from controller.config import VARIABLES, ProcessConfig
+from controller.controllers import Controllers
+from controller.health import serve_health
+from upwell.api.settings import Settings
+from upwell.clock import Clock, SystemClock
+from upwell.cluster.client import Client
+from upwell.cluster.configmaps import ConfigMaps
+from upwell.cluster.leader import LeaderElector
+from upwell.cluster.runtime import run_component, running
+from upwell.telemetry import log
+from upwell.telemetry.metrics import Registry
+
+__all__ = ["main", "serve"]
+
+LOG: Final = log.get()
+LEASE: Final = "controller"
+
+
+def main() -> None:
+    run_component(
+        "controller",
+        serve,
+        about="Turns Services, Configurations, Revisions and Routes into the objects that run them.",
+        variables=VARIABLES,
+    )
+
+
+async def serve(env: Mapping[str, str], stop: asyncio.Event) -> None:
+    """Run until `stop`; raise ConfigError or OSError when it cannot start."""
+    config = ProcessConfig.from_env(env)
+    clock = SystemClock()
+    client = await Client.connect(env.get("KUBECONFIG") or None)
+    try:
+        await _run(config, client, clock, stop)
+    finally:
+        await client.close()
+
+
+async def _run(config: ProcessConfig, client: Client, clock: Clock, stop: asyncio.Event) -> None:
+    config_maps = ConfigMaps(client, config.system_namespace, clock=clock)
+    controllers = Controllers(
+        client,
+        config_maps,
+        clock,
+        system_namespace=config.system_namespace,
+        cluster_domain=config.cluster_domain,
+        workers=config.workers,
+    )
+    registry = Registry()
+    registry.gauge_from("upwell_controller_synced", "Whether every cache is filled.", lambda: float(controllers.synced))
+    health = await serve_health(registry, lambda: controllers.synced, config.ports.bind_host, config.health_ports())
+    try:
+        tasks = controllers.following() | {
+            "election": _stand_for_election(config, client, clock, config_maps, controllers)
+        }
+        async with running(tasks):
+            LOG.info("started", identity=config.identity)
+            await stop.wait()
+    finally:
+        await health.cleanup()
+
+
+async def _stand_for_election(
+    config: ProcessConfig, client: Client, clock: Clock, config_maps: ConfigMaps, controllers: Controllers
+) -> None:
+    await config_maps.wait_synced()
+    times = Settings("config-leader-election", config_maps.get("config-leader-election"))
+    elector = LeaderElector(
+        client,
+        LEASE,
+        config.system_namespace,
+        config.identity,
+        lease_duration=times.duration("lease-duration", 15, "leaseDuration", positive=True),
+        renew_deadline=times.duration("renew-deadline", 10, "renewDeadline", positive=True),
+        retry_period=times.duration("retry-period", 2, "retryPeriod", positive=True),
+        clock=clock,
+    )
+
+    async def lead() -> None:
+        await controllers.wait_synced()
+        async with asyncio.TaskGroup() as group:
+            for name, work in controllers.reconciling().items():
+                group.create_task(work, name=name)
+
+    await elector.run(lead)

@@ -1,0 +1,1 @@
+"""Revision → Deployment and PodAutoscaler: the pod, its sidecar, and what a failing pod says."""

@@ -1,0 +1,1 @@
+"""Route → Ingress and placeholder Services: targets, hosts, splits, gradual rollouts and labels."""

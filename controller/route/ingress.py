@@ -1,0 +1,162 @@
+"""The Ingress of a Route: for every host, which share of its requests goes to which revision's Service.
+
+Each name gets a rule for the cluster's own clients; a public one also a rule for everybody. Requests are marked with
+the revision that they go to, which is how the activator knows it. Source: contract, control-plane.md 6.4.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from controller.route.hosts import Host
+from controller.route.rollout import Rollout
+from controller.route.traffic import DEFAULT, Target, Traffic
+from upwell.api.config_network import NetworkConfig
+from upwell.api.names import (
+    ANNOTATION_INGRESS_CLASS,
+    ANNOTATION_LAST_APPLIED,
+    HEADER_DEFAULT_ROUTE,
+    HEADER_NAMESPACE,
+    HEADER_REVISION,
+    HEADER_TAG,
+    LABEL_ROUTE,
+    LABEL_ROUTE_NAMESPACE,
+    child_name,
+)
+from upwell.api.objects import (
+    Object,
+    annotations_of,
+    controller_reference,
+    labels_of,
+    name_of,
+    namespace_of,
+    new_object,
+)
+from upwell.api.resources import INGRESS
+
+__all__ = ["ANNOTATION_ROLLOUT", "http_option_problem", "make_ingress"]
+
+ANNOTATION_ROLLOUT: Final = "networking.internal.knative.dev/rollout"
+ANNOTATION_TAG_TO_HOST: Final = "networking.internal.knative.dev/tag-to-host"
+_CLASS_KEYS: Final = (ANNOTATION_INGRESS_CLASS, "networking.knative.dev/ingress-class")
+_HTTP_OPTION_KEYS: Final = ("networking.knative.dev/httpOption", "networking.knative.dev/http-protocol")
+_HTTP_OPTIONS: Final = {"enabled": "Enabled", "redirected": "Redirected"}
+_NOT_COPIED: Final = frozenset(
+    {ANNOTATION_LAST_APPLIED, "networking.knative.dev/certificate-class", "networking.knative.dev/ingress-class"}
+)
+_PORTS: Final = {"http1": 80, "h2c": 81}
+
+
+def make_ingress(
+    route: Object,
+    traffic: Traffic,
+    hosts: Mapping[str, Host],
+    rollout: Rollout,
+    network: NetworkConfig,
+    *,
+    tag_header_routing: bool,
+    system_internal_tls: bool = False,
+) -> Object:
+    spec: dict[str, Any] = {
+        "rules": _rules(route, traffic, hosts, rollout, tag_header_routing, system_internal_tls),
+        "httpOption": _http_option(route, network),
+    }
+    return new_object(
+        INGRESS,
+        namespace_of(route),
+        child_name(name_of(route), ""),
+        metadata={
+            "labels": {
+                **labels_of(route),
+                LABEL_ROUTE: name_of(route),
+                LABEL_ROUTE_NAMESPACE: namespace_of(route),
+            },
+            "annotations": _annotations(route, hosts, rollout, network),
+            "ownerReferences": [controller_reference(route)],
+        },
+        spec={name: value for name, value in spec.items() if value},
+    )
+
+
+def http_option_problem(route: Object) -> str:
+    """Why the annotation that says what becomes of plain HTTP cannot be used; empty when it can."""
+    key, value = _first(annotations_of(route), _HTTP_OPTION_KEYS)
+    if key and value.lower() not in _HTTP_OPTIONS:
+        return f'annotation {key}="{value}" must be "enabled" or "redirected"'
+    return ""
+
+
+def _http_option(route: Object, network: NetworkConfig) -> str:
+    _, value = _first(annotations_of(route), _HTTP_OPTION_KEYS)
+    return _HTTP_OPTIONS.get(value.lower(), network.http_option)
+
+
+def _annotations(route: Object, hosts: Mapping[str, Host], rollout: Rollout, network: NetworkConfig) -> dict[str, str]:
+    _, ingress_class = _first(annotations_of(route), _CLASS_KEYS)
+    tagged = {
+        tag: [host.inside[-1], *([] if host.cluster_local else [host.domain])]
+        for tag, host in sorted(hosts.items())
+        if tag != DEFAULT
+    }
+    result = {
+        ANNOTATION_INGRESS_CLASS: ingress_class or network.ingress_class,
+        ANNOTATION_ROLLOUT: rollout.to_json(),
+        **{key: value for key, value in annotations_of(route).items() if key not in _NOT_COPIED},
+    }
+    if tagged:
+        result[ANNOTATION_TAG_TO_HOST] = json.dumps(tagged, separators=(",", ":"))
+    return result
+
+
+def _rules(
+    route: Object,
+    traffic: Traffic,
+    hosts: Mapping[str, Host],
+    rollout: Rollout,
+    tag_header_routing: bool,
+    system_internal_tls: bool,
+) -> list[dict[str, Any]]:
+    def splits_of(tag: str) -> list[dict[str, Any]]:
+        return _splits(traffic.groups[tag], tag, namespace_of(route), rollout, system_internal_tls)
+
+    rules = []
+    for tag, host in sorted(hosts.items()):
+        paths: list[dict[str, Any]] = [{"splits": splits_of(tag)}]
+        if tag_header_routing and tag == DEFAULT:
+            by_header = [
+                {"headers": {HEADER_TAG: {"exact": other}}, "splits": splits_of(other)}
+                for other in sorted(hosts)
+                if other != DEFAULT
+            ]
+            paths = [*by_header, {**paths[0], "appendHeaders": {HEADER_DEFAULT_ROUTE: "true"}}]
+        elif tag_header_routing:
+            paths[0]["appendHeaders"] = {HEADER_TAG: tag}
+        rules.append({"hosts": list(host.inside), "http": {"paths": paths}, "visibility": "ClusterLocal"})
+        if not host.cluster_local:
+            rules.append({"hosts": [host.domain], "http": {"paths": paths}, "visibility": "ExternalIP"})
+    return rules
+
+
+def _splits(
+    targets: Sequence[Target], tag: str, namespace: str, rollout: Rollout, system_internal_tls: bool
+) -> list[dict[str, Any]]:
+    splits = []
+    for target in targets:
+        if not target.percent:
+            continue
+        shares = rollout.shares(tag, target.configuration) if target.latest else ()
+        for revision, percent in shares or ((target.revision, target.percent),):
+            splits.append(
+                {
+                    "serviceName": revision,
+                    "serviceNamespace": namespace,
+                    "servicePort": 443 if system_internal_tls else _PORTS[target.protocol],
+                    "percent": percent,
+                    "appendHeaders": {HEADER_REVISION: revision, HEADER_NAMESPACE: namespace},
+                }
+            )
+    return splits
+
+
+def _first(values: Mapping[str, str], keys: Sequence[str]) -> tuple[str, str]:
+    return next(((key, values[key]) for key in keys if key in values), ("", ""))

@@ -1,0 +1,83 @@
+"""One pass over one object, the same for every kind whose status is ours (contract: control-plane.md 1).
+
+    copy, fill in today's defaults ─> missing conditions Unknown ─> new generation: Ready Unknown ─> the kind's own work
+    ─> observedGeneration = generation, even after an error ─> written only when something changed
+
+A conflict on writing the status is settled here while the spec is still the one that was judged: labels and
+annotations change under our hands all the time, and do not make the judgement wrong.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from upwell.api.admission import apply_defaults
+from upwell.api.conditions import READY, Conditions, ConditionSet, keep_transition_times
+from upwell.api.configs import KindsConfig
+from upwell.api.objects import Object, mutable, name_of, namespace_of
+from upwell.api.resources import Resource
+from upwell.clock import Clock
+from upwell.cluster.client import Client
+from upwell.cluster.errors import ApiError, Conflict
+from upwell.cluster.events import EventRecorder
+from upwell.cluster.status import apply_status
+
+__all__ = ["Refused", "StatusReconciler", "Work"]
+
+Work = Callable[[Object, Conditions], Awaitable[float | None]]
+"""Does a kind's work on a copy that it may change: object, conditions → seconds until it wants to look again."""
+
+_ATTEMPTS: Final = 3
+
+
+class Refused(Exception):  # noqa: N818  # it is an outcome that the conditions tell already
+    """The object cannot be brought to its wanted state; its conditions say why, and trying again may help."""
+
+
+class StatusReconciler:
+    """Runs a kind's work and keeps its status."""
+
+    def __init__(
+        self, client: Client, resource: Resource, conditions: ConditionSet, events: EventRecorder, clock: Clock
+    ) -> None:
+        self._client = client
+        self._resource = resource
+        self._conditions = conditions
+        self._events = events
+        self._clock = clock
+
+    async def run(self, stored: Object, config: KindsConfig, work: Work) -> float | None:
+        """Do `work` for the object as it is stored; seconds until another look, if one is wanted."""
+        obj = apply_defaults(self._resource, stored, config)
+        status: dict[str, Any] = obj.setdefault("status", {})
+        before = mutable({"conditions": status.get("conditions") or []})["conditions"]
+        conditions = self._conditions.manage(status, self._clock.now())
+        conditions.init()
+        generation = int(obj["metadata"].get("generation") or 0)
+        if generation != status.get("observedGeneration"):
+            conditions.mark_unknown(READY, "NewObservedGenFailure", "unsuccessfully observed a new generation")
+        try:
+            return await work(obj, conditions)
+        except (ApiError, Refused) as error:
+            if not isinstance(error, Conflict):
+                self._events.warning(stored, "InternalError", str(error))
+            raise
+        finally:
+            status["observedGeneration"] = generation
+            keep_transition_times(before, status)
+            await self._write(stored, status)
+
+    async def _write(self, stored: Object, status: Object) -> None:
+        for attempt in range(_ATTEMPTS):
+            try:
+                await apply_status(self._client, self._resource, stored, status)
+            except Conflict:
+                latest = await self._client.get(self._resource, name_of(stored), namespace_of(stored))
+                if attempt == _ATTEMPTS - 1 or _spec_version(latest) != _spec_version(stored):
+                    raise
+                stored = latest
+            else:
+                return
+
+
+def _spec_version(obj: Object) -> tuple[Any, Any]:
+    return obj["metadata"].get("uid"), obj["metadata"].get("generation")
