@@ -49,7 +49,7 @@ class Platform:
     """See the module. `start`, then `run` for as long as it shall live, then `stop`, which is safe at any point."""
 
     def __init__(self, root: Path, *, gateway_port: int = 8080, clock: Clock | None = None) -> None:
-        """`root` is the `.upwell` folder."""
+        """`root` is the `.upwell` folder; with `gateway_port` 0, `start` picks a free one."""
         self.kubeconfig = root.absolute() / "kubeconfig"
         self.gateway_port = gateway_port
         self.client: Client
@@ -69,6 +69,7 @@ class Platform:
         await ledger.kill_leftovers()
         await Ledger(self._root / "processes" / "pods").kill_leftovers()
         self._listener = _listen(self.gateway_port)
+        self.gateway_port = int(self._listener.getsockname()[1])
         self._api_port = self._known_api_port()
         self._api_server = self._make_api_server(ledger)
         self._api_port = int((await self._api_server.start())["port"])

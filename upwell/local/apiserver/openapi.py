@@ -2,8 +2,8 @@
 
 kubectl looks for two things: that PATCH takes `fieldValidation` (then it leaves validation to the server), and the
 schemas that `kubectl explain` prints. Strategic merge patch is not advertised here on purpose: kubectl then takes the
-merge keys from its own types, which are whole. `/openapi/v2` is only wanted as protobuf, as a fallback, and is not
-served.
+merge keys from its own types, which are whole. `/openapi/v2` is asked for as a fallback, about kinds that are not in
+v3, and only as protobuf; an empty document is enough of an answer.
 """
 
 import asyncio
@@ -23,6 +23,9 @@ __all__ = ["OpenApi"]
 
 _PREFIX: Final = "/openapi/v3/"
 _PATCHES: Final = ("application/json-patch+json", "application/merge-patch+json")
+_V2_TYPE: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+_EMPTY_V2: Final = b"\x0a\x032.0\x12\x0c\x0a\x06Upwell\x12\x02v1"
+"""swagger: "2.0", info: {title: Upwell, version: v1}"""
 _OPERATIONS: Final = {
     "get": "get",
     "put": "put",
@@ -41,6 +44,8 @@ class OpenApi:
 
     async def answer(self, path: str) -> web.StreamResponse:
         """Answer a request below /openapi; raise StatusError (404)."""
+        if path == "/openapi/v2":
+            return answer(_EMPTY_V2, content_type=_V2_TYPE)
         names = {one.base_path.lstrip("/"): one for one in self._catalog.resources}
         if path == _PREFIX.rstrip("/"):
             return answer({"paths": {name: {"serverRelativeURL": _PREFIX + name} for name in sorted(names)}})
