@@ -3,7 +3,7 @@
     python -m tests.integration.gateway_backend NAME PORT
 
 Answers every request with JSON: its name and process id, and the request as it arrived. `/slow/SECONDS` takes that
-long, and says so on stdout when it begins.
+long, and says so on stdout when it begins. Named `unsent` it answers what our sidecar answers while its app is away.
 """
 
 import json
@@ -27,6 +27,9 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(float(self.path.removeprefix("/slow/")))
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length)
+        if self.name == "unsent":
+            self.answer({"name": "unsent"}, 502, "queue-proxy; reason=app-unreachable; unsent")
+            return
         self.answer(
             {
                 "name": self.name,
@@ -39,9 +42,11 @@ class Handler(BaseHTTPRequestHandler):
 
     do_POST = do_GET  # noqa: N815 - the name that http.server looks for
 
-    def answer(self, content: Any) -> None:
+    def answer(self, content: Any, status: int = 200, error: str = "") -> None:
         data = json.dumps(content).encode()
-        self.send_response(200)
+        self.send_response(status)
+        if error:
+            self.send_header("Upwell-Error", error)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()

@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection, serve
 
 from tests.integration.gateway_world import World, eventually, world
-from tests.unit.gateway.builders import ingress, path, rule, simple, split
-from upwell.api.resources import INGRESS
+from tests.unit.gateway.builders import ingress, path, rule, service, simple, slices, split
+from upwell.api.resources import CORE_SERVICE, ENDPOINT_SLICE, INGRESS
 
 
 @pytest.fixture
@@ -114,6 +116,22 @@ async def test_a_mapped_host_follows_the_routes_of_the_host_it_stands_for(here: 
     assert fields["x-forwarded-host"] == "my.example"
     assert fields["a"] == "1"
     assert [name for name, _ in content["headers"]].count("x-forwarded-proto") == 1
+
+
+async def test_a_websocket_passes(here: World) -> None:
+    async def echo(connection: ServerConnection) -> None:
+        async for message in connection:
+            await connection.send(message)
+
+    async with serve(echo, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        await here.apply(CORE_SERVICE, service("ws"))
+        await here.apply(ENDPOINT_SLICE, slices("ws", f"127.0.0.1:{port}")[0])
+        await here.route(simple("ws", "ws.example", "ws"))
+        async with connect("ws://ws.example/chat", host="127.0.0.1", port=here.port, proxy=None) as client:
+            for message in ("one", "two" * 10_000):
+                await client.send(message)
+                assert await client.recv() == message
 
 
 async def test_a_prober_learns_which_version_is_served(here: World) -> None:

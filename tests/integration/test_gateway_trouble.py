@@ -144,6 +144,16 @@ async def test_when_waiting_is_in_vain_the_answer_says_what_happened(tmp_path: P
     ]
 
 
+async def test_what_a_sidecar_could_not_hand_to_its_app_goes_elsewhere_whatever_the_method(here: World) -> None:
+    await here.serve("a", await here.backend("unsent"), await here.backend("good"))
+    await here.route(simple("a", "a.example", "a"))
+    url = f"http://127.0.0.1:{here.port}/"
+    for _ in range(20):
+        async with here.http.post(url, data=b"x" * 1000, headers={"Host": "a.example"}) as response:
+            content = await response.json()
+            assert (response.status, content["name"], content["body"]) == (200, "good", 1000)
+
+
 async def test_a_request_that_may_have_had_an_effect_is_not_sent_twice(here: World) -> None:
     backend = await here.backend("only")
     await here.serve("a", backend)
@@ -172,6 +182,32 @@ async def test_without_the_api_server_traffic_goes_on_and_changes_arrive_after(h
         return (await here.get("a.example"))[1]["name"] == "two"
 
     await eventually(moved, seconds=30)
+
+
+async def test_it_waits_for_an_api_server_that_is_not_there_yet(tmp_path: Path) -> None:
+    async with world(tmp_path, gateway=False) as here:
+        await here.api.end(signal.SIGKILL)
+        await here.start_gateway()
+
+        async def waiting() -> bool:
+            return any(line["message"].startswith("cannot follow") for line in here.gateway.said())
+
+        await eventually(waiting)
+        assert await here.healthz() == 503
+        await here.start_api()
+        await here.ready()
+
+
+async def test_it_can_be_stopped_while_it_waits_for_the_api_server(tmp_path: Path) -> None:
+    async with world(tmp_path, gateway=False) as here:
+        await here.api.end(signal.SIGKILL)
+        await here.start_gateway()
+
+        async def started() -> bool:
+            return await here.healthz() == 503
+
+        await eventually(started)
+        assert await here.gateway.end(signal.SIGTERM) == 0
 
 
 async def test_sigterm_lets_requests_finish_and_ends_well(here: World) -> None:
