@@ -2,11 +2,12 @@
 
 from upwell.http.engine import Engine, Listener
 from upwell.http.errors import FailureKind, FetchError, Outcome, UpstreamFailure
-from upwell.http.exchange import Application, Exchange
+from upwell.http.exchange import Exchange
 from upwell.http.fetch import FetchResult
 from upwell.http.limits import Limits
 from upwell.http.message import Fields, RequestHead, ResponseHead
 from upwell.http.pool import Upstream
+from upwell.http.sides import Application
 
 __all__ = [
     "Application",

@@ -10,9 +10,10 @@ with nothing to wait for has no timer at all.
 import asyncio
 from collections.abc import Callable
 from math import inf
+from time import monotonic
 from typing import Generic, TypeVar
 
-from upwell.clock import Clock
+from upwell.clock import Clock, SystemClock
 
 __all__ = ["SWEEP_INTERVAL", "DeadlineQueue", "Deadlines"]
 
@@ -27,40 +28,39 @@ Owner = TypeVar("Owner")
 class DeadlineQueue(Generic[Owner]):
     """Owners that each wait for `seconds`, in the order in which their time runs out."""
 
-    __slots__ = ("_deadlines", "_due", "_expired", "_listed", "_now", "seconds")
+    __slots__ = ("_deadlines", "_due", "_expired", "_listed", "seconds")
 
     def __init__(self, deadlines: "Deadlines", seconds: float, expired: Callable[[Owner], None]) -> None:
         self.seconds = seconds
         self._deadlines = deadlines
         self._expired = expired
-        self._now = deadlines.now
         self._due: dict[Owner, float] = {}
         self._listed = False
 
     def __len__(self) -> int:
         return len(self._due)
 
-    def add(self, owner: Owner) -> None:
-        """Call `expired(owner)` in `seconds` unless it is discarded before; an owner may stand here once only."""
-        due = self._now() + self.seconds
+    def add(self, owner: Owner, now: float) -> None:
+        """Call `expired(owner)` `seconds` after `now`, unless it is discarded before. It may stand here once only."""
+        due = now + self.seconds
         self._due[owner] = due
         if not self._listed or due < self._deadlines.next_sweep:
             self._listed = True
             self._deadlines.watch(self, due)
 
-    def ensure(self, owner: Owner) -> None:
+    def ensure(self, owner: Owner, now: float) -> None:
         """Add `owner` unless it is waiting already."""
         if owner not in self._due:
-            self.add(owner)
+            self.add(owner, now)
 
     def discard(self, owner: Owner) -> None:
         """Forget `owner`, if it is here."""
         self._due.pop(owner, None)
 
-    def restart(self, owner: Owner) -> None:
+    def restart(self, owner: Owner, now: float) -> None:
         """Give `owner` its whole time again."""
         self._due.pop(owner, None)
-        self.add(owner)
+        self.add(owner, now)
 
     def expire(self, now: float) -> float:
         """Let go of those whose time has come; return when the next is due (`inf` when nobody waits)."""
@@ -83,7 +83,8 @@ class Deadlines:
     """All queues of an engine, and the timer that sweeps them."""
 
     def __init__(self, clock: Clock, loop: asyncio.AbstractEventLoop) -> None:
-        self.now: Callable[[], float] = clock.monotonic
+        # The system's clock is asked some times per request: then without the call in between.
+        self.now: Callable[[], float] = monotonic if isinstance(clock, SystemClock) else clock.monotonic
         self.next_sweep = inf
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None

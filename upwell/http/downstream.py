@@ -12,17 +12,22 @@ always read, also while its request waits: that is how the client's leaving is n
 
 import asyncio
 import logging
-import socket
-import struct
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
+from upwell.http.answers import error_response
 from upwell.http.body import BodyReader, ChunkedReader, LengthReader, MalformedBodyError
-from upwell.http.encode import encode_chunk, encode_last_chunk, encode_response_head
+from upwell.http.connection import Connection
+from upwell.http.deadlines import DeadlineQueue
+from upwell.http.encode import encode_response_head
 from upwell.http.errors import BadRequestError, Outcome
-from upwell.http.exchange import Application, Exchange
-from upwell.http.flow import BODY_HELD, PEER_FULL, PIPELINE_FULL, FlowControl
-from upwell.http.message import HTTP_1_0, Fields, RequestHead, ResponseHead, read_request_head
+from upwell.http.exchange import Exchange
+from upwell.http.flow import BODY_HELD, CLIENT_FULL, PEER_FULL, PIPELINE_FULL
+from upwell.http.framing import request_head_end, without_empty_lines
+from upwell.http.message import HTTP_1_0, RequestHead, ResponseHead, is_bodyless, read_request_head
+from upwell.http.sides import Application
+from upwell.http.transports import peer_has_left, reset_on_close
+from upwell.http.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from upwell.http.engine import Engine
@@ -30,12 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["DownstreamConnection", "DownstreamState"]
 
 _log = logging.getLogger("upwell.http")
-
-_JOIN_MAX: Final = 16 * 1024
-"""Up to this size one copy is cheaper than a second buffer."""
-_STATES_AFTER_FIN: Final = frozenset((7, 8, 9, 11))
-"""CLOSE, CLOSE_WAIT, LAST_ACK and CLOSING in the kernel's tcp_states.h."""
-_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
 class DownstreamState(IntEnum):
@@ -57,62 +56,49 @@ LINGERING: Final = DownstreamState.LINGERING
 CLOSED: Final = DownstreamState.CLOSED
 
 
-class DownstreamConnection(asyncio.Protocol):
+class DownstreamConnection(Connection):
     """Reads a client's requests and writes the responses."""
 
     __slots__ = (
         "_advancing",
         "_app",
         "_body",
-        "_chunked_out",
+        "_deadline",
         "_discarded",
         "_engine",
-        "_exchange",
-        "_flow",
         "_keep_alive",
         "_peer",
         "_pending",
-        "_transport",
         "_until_close_out",
         "state",
-        "write_paused",
     )
 
     def __init__(self, engine: "Engine", app: Application) -> None:
+        super().__init__(engine.limits)
         self.state = IDLE
-        self.write_paused = False
         self._engine = engine
         self._app = app
-        self._transport: asyncio.Transport
-        self._flow: FlowControl
         self._peer = ""
         self._pending = b""
         """Bytes that were read and have not had their turn: a part of a head, or requests sent ahead."""
-        self._exchange: Exchange | None = None
         self._body: BodyReader | None = None
         """The reader of the request's body as long as that is incomplete."""
+        self._deadline: DeadlineQueue[DownstreamConnection] | None = None
+        """The connection's own deadline, where it has one: for a head, a next request, or an end."""
         self._keep_alive = True
-        self._chunked_out = False
         self._until_close_out = False
+        """Whether the response that is being written ends with the connection."""
         self._discarded = 0
         self._advancing = False
-
-    @property
-    def idle(self) -> bool:
-        """Whether no request is under way."""
-        return self.state is IDLE
 
     # What the transport reports.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._flow = FlowControl(self._transport)
-        limits = self._engine.limits
-        self._transport.set_write_buffer_limits(limits.write_high_water, limits.write_low_water)
-        peer = self._transport.get_extra_info("peername")
+        super().connection_made(transport)
+        peer = transport.get_extra_info("peername")
         self._peer = peer[0] if isinstance(peer, tuple) else ""
         self._engine.connections[self] = None
-        self._engine.heads.add(self)
+        self._wait_in(self._engine.heads)
 
     def data_received(self, data: bytes) -> None:
         state = self.state
@@ -121,29 +107,26 @@ class DownstreamConnection(asyncio.Protocol):
             self._advance()
         elif state is BUSY:
             if self._body is not None:
-                self._read_body(data)
+                self._read_body(self._body, data)
             else:
                 self._read_ahead(data)
         elif state is TUNNEL:
-            if self._exchange is not None:
-                self._exchange.tunnel_data(data)
-        elif state is DISCARDING:
-            self._discard_body(data)
-        elif state is LINGERING:
-            self._discarded += len(data)
-            if self._discarded > self._engine.limits.discarded_bytes:
-                self._transport.close()
+            if self._tunnel is not None:
+                self._tunnel.downstream_data(data)
+        elif state is DISCARDING or state is LINGERING:
+            self._discard(data)
 
     def eof_received(self) -> bool:
-        exchange = self._exchange
-        if self.state is TUNNEL and exchange is not None:
-            exchange.tunnel_downstream_eof()
+        """Return whether the connection stays open for what we have to say."""
+        if self.state is TUNNEL and self._tunnel is not None:
+            self._tunnel.downstream_eof()
             return not self._transport.is_closing()
         # A client that stops listening and one that only stops speaking look alike here; like Go's server we take
         # both for gone, so that its slot is free at once.
-        if exchange is not None:
-            exchange.downstream_gone()
+        exchange = self._exchange
         self._close()
+        if exchange is not None:
+            exchange.downstream_ended(Outcome.CLIENT_GONE)
         return False
 
     def pause_writing(self) -> None:
@@ -153,22 +136,24 @@ class DownstreamConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.write_paused = False
+        self._flow.release(CLIENT_FULL)
         if self._exchange is not None:
             self._exchange.downstream_writable(True)
+        else:
+            self._advance()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        exchange = self._exchange
-        if exchange is not None:
-            exchange.downstream_gone()
+        exchange, tunnel = self._exchange, self._tunnel
         self.state = CLOSED
         self._pending = b""
         self._body = None
-        engine = self._engine
-        engine.heads.discard(self)
-        engine.keep_alives.discard(self)
-        engine.lingers.discard(self)
-        engine.unread.discard(self)
-        engine.connection_lost(self)
+        self._wait_in(None)
+        self._engine.unread.discard(self)
+        if tunnel is not None:
+            tunnel.closed()
+        elif exchange is not None:
+            exchange.downstream_ended(Outcome.CLIENT_GONE)
+        self._engine.connection_lost(self)
 
     # From bytes to requests.
 
@@ -178,159 +163,126 @@ class DownstreamConnection(asyncio.Protocol):
             return
         self._advancing = True
         try:
-            while self.state is IDLE and self._pending and self._read_head():
+            while self.state is IDLE and self._pending and not self.write_paused and self._take_request():
                 pass
         finally:
             self._advancing = False
 
-    def _read_head(self) -> bool:
-        """Take one request's head; False when it is not complete."""
+    def _take_request(self) -> bool:
+        """Take one request; False when its head is not complete."""
         data = self._pending
-        if data[:1] == b"\r" or data[:1] == b"\n":
-            data = self._without_empty_lines(data)
-        end = data.find(b"\r\n\r\n") + 4
         engine = self._engine
         try:
-            if end < 4:
-                self._pending = data
-                self._check_partial_head(data)
+            if data[0] < 32:
+                data = self._pending = without_empty_lines(data)
+            end = request_head_end(data, self._limits)
+            if not end:
+                if data and self._deadline is not engine.heads:
+                    self._wait_in(engine.heads)
                 return False
-            if end > engine.limits.target_bytes:
-                self._check_head_size(data[:end])
-            head = data[:end] if end < len(data) else data
-            request = read_request_head(head, self._peer)
-            if len(request.headers) > engine.limits.head_fields:
+            if end == len(data):
+                self._pending = b""
+                request = read_request_head(data, self._peer)
+            else:
+                self._pending = data[end:]
+                request = read_request_head(data[:end], self._peer)
+            if len(request.headers) > self._limits.head_fields:
                 raise BadRequestError(431, "head-too-large", "too many header fields")
-        except BadRequestError as rejection:
-            self._reject(rejection)
+        except BadRequestError as error:
+            self._reject(error)
             return False
-        self._pending = data[end:] if end < len(data) else b""
-        engine.heads.discard(self)
-        engine.keep_alives.discard(self)
-        self._start_exchange(request)
+        if self._deadline is not None:
+            self._deadline.discard(self)
+            self._deadline = None
+        self._begin(request)
         return True
 
-    @staticmethod
-    def _without_empty_lines(data: bytes) -> bytes:
-        """Empty lines before a request are ignored (RFC 9112, 2.2), as long as they are lines."""
-        while data[:2] == b"\r\n":
-            data = data[2:]
-        return data
-
-    def _check_partial_head(self, data: bytes) -> None:
-        if not data:
-            return
-        # Nothing that llhttp would refuse has to be waited for; it is the end of the head that must be certain.
-        if data.count(b"\n") != data.count(b"\r\n"):
-            raise BadRequestError(400, "malformed", "malformed request: a line does not end in CR LF")
-        self._check_head_size(data)
-        engine = self._engine
-        engine.keep_alives.discard(self)
-        engine.heads.ensure(self)
-
-    def _check_head_size(self, data: bytes) -> None:
-        limits = self._engine.limits
-        line_end = data.find(b"\r\n")
-        line = data if line_end < 0 else data[:line_end]
-        if len(line) > limits.target_bytes and len(line.split(b" ", 2)[1 if b" " in line else 0]) > limits.target_bytes:
-            raise BadRequestError(414, "target-too-long", "request target too long")
-        if len(data) > limits.head_bytes:
-            raise BadRequestError(431, "head-too-large", "request header fields too large")
-
-    def _start_exchange(self, request: RequestHead) -> None:
+    def _begin(self, request: RequestHead) -> None:
         engine = self._engine
         exchange = Exchange(engine, self._app, self, request, engine.now())
-        self._exchange = exchange
+        self.state = BUSY
         self._keep_alive = request.keep_alive
         self._chunked_out = self._until_close_out = False
-        self.state = BUSY
-        engine.exchange_started()
-        if not exchange.request_complete:
-            if request.chunked:
-                self._body = ChunkedReader(engine.limits.trailer_bytes)
-            else:
-                self._body = LengthReader(request.length or 0)
-            if self._pending:
-                data, self._pending = self._pending, b""
-                if not self._feed_first(exchange, data):
-                    return
+        if not exchange.request_complete and not self._begin_body(exchange, request):
+            return
+        self._exchange = exchange
+        engine.in_flight += 1
         try:
             self._app.request_received(exchange)
         except Exception:
             _log.exception("the application failed in request_received")
             exchange.fail(500, "internal", b"internal error\n")
 
-    def _feed_first(self, exchange: Exchange, data: bytes) -> bool:
-        """Body bytes that came with the head; False when they are malformed, for then nobody has to hear of it."""
-        body = self._body
-        assert body is not None
+    def _begin_body(self, exchange: Exchange, request: RequestHead) -> bool:
+        """Take the body bytes that came with the head; False when they are malformed, for then nobody hears of it."""
+        if request.chunked:
+            body: BodyReader = ChunkedReader(self._limits.trailer_bytes)
+        else:
+            body = LengthReader(request.length or 0)
+        self._body = body
+        if not self._pending:
+            return True
         try:
-            piece = body.feed(data)
+            piece = body.feed(self._pending)
         except MalformedBodyError as error:
-            self._exchange = None
-            self._body = None
-            self._engine.exchange_ended()
             self._reject(BadRequestError(400, "malformed", str(error)))
             return False
+        self._pending = body.rest
         if piece:
             exchange.request_data(piece)
         if body.ended:
             self._body = None
-            self._pending = body.rest
             exchange.request_ended(body.trailers)
         return True
 
-    def _read_body(self, data: bytes) -> None:
-        body = self._body
+    def _read_body(self, body: BodyReader, data: bytes) -> None:
         exchange = self._exchange
-        assert body is not None
         assert exchange is not None
         try:
             piece = body.feed(data)
         except MalformedBodyError as error:
             self._body = None
-            answered = exchange.status != 0
-            self._exchange = None
-            exchange.downstream_failed(Outcome.BAD_REQUEST)
-            if answered:
-                self.abort()
+            if exchange.status:
+                self.cut()
             else:
                 self._reject(BadRequestError(400, "malformed", str(error)))
+            exchange.downstream_ended(Outcome.BAD_REQUEST)
             return
         if body.ended:
             self._body = None
             self._pending = body.rest
         if piece:
             exchange.request_data(piece)
-        if body.ended and not exchange.ended:
+        if body.ended:
             exchange.request_ended(body.trailers)
 
     def _read_ahead(self, data: bytes) -> None:
         self._pending += data
-        if len(self._pending) >= self._engine.limits.held_bytes:
+        if len(self._pending) >= self._limits.held_bytes:
             self._flow.hold(PIPELINE_FULL)
-            self._engine.unread.ensure(self)
+            self._engine.unread.ensure(self, self._engine.now())
 
-    def _discard_body(self, data: bytes) -> None:
-        body = self._body
-        assert body is not None
+    def _discard(self, data: bytes) -> None:
+        """Read what nobody wants any more, within bounds."""
         self._discarded += len(data)
-        try:
-            body.feed(data)
-        except MalformedBodyError:
-            self._transport.close()
-            return
-        if body.ended:
-            self._body = None
-            self._pending = body.rest
-            self._engine.lingers.discard(self)
-            self._next_request()
-        elif self._discarded > self._engine.limits.discarded_bytes:
-            self._transport.close()
+        body = self._body
+        if body is not None:
+            try:
+                body.feed(data)
+            except MalformedBodyError:
+                self._close()
+                return
+            if body.ended:
+                self._body = None
+                self._pending = body.rest
+                self._next_request()
+                return
+        if self._discarded > self._limits.discarded_bytes:
+            self._close()
 
-    def _reject(self, rejection: BadRequestError) -> None:
-        text = f"{rejection}\n".encode()
-        head = self._engine.error_response(rejection.status, rejection.reason, text)
+    def _reject(self, error: BadRequestError) -> None:
+        text = f"{error}\n".encode()
+        head = error_response(self._engine.component, error.status, error.reason, text)
         self._pending = b""
         self._transport.write(encode_response_head(head, chunked=False, bare=False, connection=b"close") + text)
         self._linger()
@@ -339,41 +291,25 @@ class DownstreamConnection(asyncio.Protocol):
 
     def start_response(self, exchange: Exchange, head: ResponseHead, body: bytes, ended: bool) -> None:
         request = exchange.request
-        status = head.status
         old_client = request.version is HTTP_1_0
-        bodyless = status == 204 or status == 304 or request.method == b"HEAD"
         chunked = False
-        if bodyless:
+        if head.length is None and not is_bodyless(head.status, request.method):
+            chunked = self._chunked_out = not old_client
+            self._until_close_out = old_client
+        elif body and is_bodyless(head.status, request.method):
             body = b""
-        elif head.length is None:
-            if old_client:
-                self._until_close_out = True
-            else:
-                chunked = self._chunked_out = True
-        if (
+        if self._keep_alive and (
             self._until_close_out
             or head.last
             or self._engine.draining
-            or exchange.awaits_continue
-            or (ended and self._too_much_left())
+            or (self._body is not None and (exchange.awaits_continue or (ended and self._too_much_left())))
         ):
             self._keep_alive = False
-        connection = None
-        if not self._keep_alive:
-            connection = b"close"
-        elif old_client:
-            connection = b"keep-alive"
-        data = encode_response_head(head, chunked=chunked, bare=status == 204, connection=connection)
-        if chunked:
-            if body:
-                data += encode_chunk(body)
-            if ended:
-                data += b"0\r\n\r\n"
-            self._transport.write(data)
-        elif len(body) <= _JOIN_MAX:
-            self._transport.write(data + body if body else data)
-        else:
-            self._transport.writelines((data, body))
+        connection = (b"keep-alive" if old_client else None) if self._keep_alive else b"close"
+        data = encode_response_head(head, chunked=chunked, bare=head.status == 204, connection=connection)
+        self.write_with_body(data, body)
+        if ended and chunked:
+            self.end_body([])
 
     def send_informational(self, head: ResponseHead) -> None:
         self._transport.write(encode_response_head(head, chunked=False, bare=True, connection=None))
@@ -381,64 +317,41 @@ class DownstreamConnection(asyncio.Protocol):
     def send_continue(self) -> None:
         self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    def send_body(self, data: bytes) -> None:
-        if not self._chunked_out:
-            self._transport.write(data)
-        elif len(data) <= _JOIN_MAX:
-            self._transport.write(encode_chunk(data))
-        else:
-            self._transport.writelines((b"%x\r\n" % len(data), data, b"\r\n"))
-
-    def end_response(self, trailers: Fields) -> None:
-        if self._chunked_out:
-            self._transport.write(encode_last_chunk(trailers))
-
-    def start_tunnel(self, head: ResponseHead, data: bytes) -> None:
+    def start_tunnel(self, head: ResponseHead, tunnel: Tunnel) -> None:
         self.state = TUNNEL
-        self._transport.write(encode_response_head(head, chunked=False, bare=True, connection=b"Upgrade") + data)
+        self._tunnel = tunnel
+        self._transport.write(encode_response_head(head, chunked=False, bare=True, connection=b"Upgrade"))
         self._flow.release(PIPELINE_FULL)
-        if self._pending and self._exchange is not None:
-            early, self._pending = self._pending, b""
-            self._exchange.tunnel_data(early)
+        early, self._pending = self._pending, b""
+        if early:
+            tunnel.downstream_data(early)
 
-    def send_eof(self) -> None:
-        if not self._transport.is_closing():
-            self._transport.write_eof()
-
-    def hold_request_body(self, hold: bool) -> None:
+    def hold_body(self, hold: bool) -> None:
         if hold:
             self._flow.hold(BODY_HELD)
-            self._engine.unread.ensure(self)
+            self._engine.unread.ensure(self, self._engine.now())
         else:
             self._flow.release(BODY_HELD)
 
-    def hold_for_upstream(self, hold: bool) -> None:
-        if hold:
-            self._flow.hold(PEER_FULL)
-        else:
-            self._flow.release(PEER_FULL)
-
-    def abort(self) -> None:
-        """Cut the connection so that what was sent cannot pass for a complete response."""
+    def cut(self) -> None:
         if self._until_close_out:
             # Only a reset tells such a client that there should have been more.
-            raw = self._transport.get_extra_info("socket")
-            if raw is not None:
-                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        self._exchange = None
-        self.state = CLOSED
-        self._transport.abort()
-
-    def exchange_ended(self) -> None:
-        """The response is out; see what becomes of the connection."""
-        self._exchange = None
-        if self.state is TUNNEL:
-            self._transport.close()
+            reset_on_close(self._transport)
             self.state = CLOSED
-            return
+            self._transport.abort()
+        else:
+            self._close()
+
+    def finished(self) -> None:
+        """See what becomes of the connection."""
+        self._exchange = None
         if self.state is not BUSY:
+            if self.state is TUNNEL:
+                self._tunnel = None
+                self._close()
             return
-        self._flow.release(PEER_FULL | BODY_HELD)
+        if self._flow.reasons:
+            self._flow.release(PEER_FULL | BODY_HELD)
         if self._body is None:
             if self._keep_alive:
                 self._next_request()
@@ -447,9 +360,11 @@ class DownstreamConnection(asyncio.Protocol):
         elif self._keep_alive and not self._too_much_left():
             self.state = DISCARDING
             self._discarded = 0
-            self._engine.lingers.add(self)
+            self._wait_in(self._engine.lingers)
         else:
             self._linger()
+
+    # From one request to the next, and to the end.
 
     def _next_request(self) -> None:
         self.state = IDLE
@@ -457,66 +372,66 @@ class DownstreamConnection(asyncio.Protocol):
         if engine.draining and not self._pending:
             self._close()
             return
-        engine.keep_alives.add(self)
+        engine.keep_alives.add(self, engine.now())
+        self._deadline = engine.keep_alives
+        if self.write_paused:
+            self._flow.hold(CLIENT_FULL)
         if self._pending:
             self._flow.release(PIPELINE_FULL)
             self._advance()
 
     def _too_much_left(self) -> bool:
         """Whether the rest of the request's body is not worth reading only to keep the connection."""
-        if self._body is None:
-            return False
-        left = self._body.remaining()
-        return left is None or left > self._engine.limits.discarded_bytes
-
-    # Ends.
-
-    def drain(self) -> None:
-        """Close now if idle; after the present exchange otherwise."""
-        if self.state is IDLE and not self._pending:
-            self._close()
-
-    def give_up(self) -> None:
-        """Drain is out of time."""
-        exchange = self._exchange
-        if exchange is not None:
-            self._exchange = None
-            exchange.downstream_failed(Outcome.ABORTED)
-        self.state = CLOSED
-        self._transport.abort()
-
-    def look_whether_gone(self) -> None:
-        """While the socket is not read its end would go unnoticed, so ask the kernel."""
-        if self.state is not BUSY or not self._flow.held:
-            return
-        if _peer_has_left(self._transport):
-            self.eof_received()
-        else:
-            self._engine.unread.add(self)
-
-    def timed_out(self) -> None:
-        """One of this connection's own deadlines has passed."""
-        self._transport.close()
+        left = self._body.remaining() if self._body is not None else 0
+        return left is None or left > self._limits.discarded_bytes
 
     def _linger(self) -> None:
         """Say no more, but read on for a while: closing with unread input would reset the answer away."""
         self.state = LINGERING
         self._body = None
         self._discarded = 0
-        self._flow.release(PEER_FULL | BODY_HELD | PIPELINE_FULL)
+        self._flow.release(PEER_FULL | BODY_HELD | PIPELINE_FULL | CLIENT_FULL)
         if not self._transport.is_closing():
             self._transport.write_eof()
-            self._engine.lingers.add(self)
+            self._wait_in(self._engine.lingers)
 
     def _close(self) -> None:
+        """Close when what was written is out, or a while later."""
         self.state = CLOSED
+        self._body = None
+        self._wait_in(self._engine.lingers if self._transport.get_write_buffer_size() else None)
         self._transport.close()
 
+    def _wait_in(self, queue: "DeadlineQueue[DownstreamConnection] | None") -> None:
+        if self._deadline is not None:
+            self._deadline.discard(self)
+        self._deadline = queue
+        if queue is not None:
+            queue.add(self, self._engine.now())
 
-def _peer_has_left(transport: asyncio.Transport) -> bool:
-    """Whether the kernel has seen the peer's FIN or RST, unread bytes or not (Linux; elsewhere it cannot be told)."""
-    raw = transport.get_extra_info("socket")
-    if raw is None or not hasattr(socket, "TCP_INFO"):
-        return False
-    state = raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
-    return state in _STATES_AFTER_FIN
+    def timed_out(self) -> None:
+        """The deadline for a head, a next request, or an end has passed."""
+        self._deadline = None
+        self.state = CLOSED
+        self._transport.abort()
+
+    def look_whether_gone(self) -> None:
+        """While the socket is not read its end would go unnoticed, so the kernel is asked."""
+        if self.state is BUSY and self._flow.reasons:
+            if peer_has_left(self._transport):
+                self.eof_received()
+            else:
+                self._engine.unread.add(self, self._engine.now())
+
+    def drain(self) -> None:
+        """Close now if nothing is under way; after the present exchange otherwise."""
+        if self.state is IDLE and not self._pending:
+            self._close()
+
+    def give_up(self) -> None:
+        """Drain is out of time."""
+        exchange = self._exchange
+        self.state = CLOSED
+        self._transport.abort()
+        if exchange is not None:
+            exchange.downstream_ended(Outcome.ABORTED)

@@ -8,19 +8,23 @@ on our own account over the same pools, `drain` ends it all in good order.
 import asyncio
 import socket
 from collections.abc import Coroutine, Sequence
-from typing import Any
+from typing import Any, Final
 
 from upwell.clock import Clock, SystemClock
 from upwell.http.deadlines import Deadlines
 from upwell.http.downstream import DownstreamConnection
-from upwell.http.exchange import Application, Exchange, make_response
+from upwell.http.exchange import Exchange
 from upwell.http.fetch import FetchResult, FetchSide
 from upwell.http.limits import Limits
-from upwell.http.message import ResponseHead
 from upwell.http.pool import Upstream
+from upwell.http.sides import Application
+from upwell.http.timeouts import Timeouts
+from upwell.http.tunnel import Tunnel
 from upwell.http.upstream import UpstreamConnection
 
 __all__ = ["Engine", "Listener"]
+
+_TIMEOUTS_MAX: Final = 256
 
 
 class Listener:
@@ -55,6 +59,7 @@ class Engine:
         self.deadlines = Deadlines(clock or SystemClock(), self.loop)
         self.now = self.deadlines.now
         self._upstreams: dict[tuple[str, int], Upstream] = {}
+        self._timeouts: dict[tuple[float, float, float, bytes], Timeouts] = {}
         self._listeners: list[Listener] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._drained: asyncio.Future[None] | None = None
@@ -66,7 +71,7 @@ class Engine:
         self.lingers = queue("linger", bounds.linger_timeout, DownstreamConnection.timed_out)
         self.unread = queue("unread client", 1.0, DownstreamConnection.look_whether_gone)
         self.continues = queue("continue", bounds.continue_timeout, Exchange.continue_timed_out)
-        self.half_closed = queue("half-closed tunnel", bounds.half_closed_timeout, Exchange.half_closed_timed_out)
+        self.half_closed = queue("half-closed tunnel", bounds.half_closed_timeout, Tunnel.closed)
         self.idle_connections = queue("idle upstream", bounds.idle_connection_timeout, UpstreamConnection.idle_too_long)
 
     async def serve(
@@ -143,15 +148,15 @@ class Engine:
         self.deadlines.close()
         return finished
 
-    def error_response(self, status: int, reason: str, text: bytes) -> ResponseHead:
-        """The head of an answer that the engine itself makes, after which the connection closes."""
-        headers = (
-            (b"Content-Type", b"text/plain; charset=utf-8"),
-            (b"Upwell-Error", b"%b; reason=%b" % (self.component, reason.encode())),
-        )
-        head = make_response(status, headers, text)
-        head.last = True
-        return head
+    def timeouts(self, total: float, response_start: float, idle: float, body: bytes) -> Timeouts:
+        """This set of bounds on an exchange, as an object that all with the same bounds share."""
+        key = (total, response_start, idle, body)
+        found = self._timeouts.get(key)
+        if found is None:
+            if len(self._timeouts) >= _TIMEOUTS_MAX:
+                self._timeouts.clear()
+            found = self._timeouts[key] = Timeouts(self.deadlines, total, response_start, idle, body)
+        return found
 
     # What the engine's parts report.
 
@@ -160,9 +165,6 @@ class Engine:
         task = self.loop.create_task(coroutine, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    def exchange_started(self) -> None:
-        self.in_flight += 1
 
     def exchange_ended(self) -> None:
         self.in_flight -= 1

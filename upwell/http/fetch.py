@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from upwell.http.errors import FetchError, UpstreamFailure
+from upwell.http.errors import FetchError, Outcome, UpstreamFailure
 from upwell.http.exchange import Exchange
 from upwell.http.message import HTTP_1_1, Fields, RequestHead, ResponseHead
+from upwell.http.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from upwell.http.engine import Engine
@@ -66,17 +67,17 @@ class FetchSide:
         fields = list(headers)
         if not any(name.lower() == b"host" for name, _ in fields):
             fields.insert(0, (b"Host", upstream.authority))
-        request._set_fields(fields)
+        request.set_fields(fields)
         request.host = request.fields[b"host"]
         exchange = Exchange(self._engine, self, self, request, self._engine.now())
         self._exchange = exchange
-        self._engine.exchange_started()
+        self._engine.in_flight += 1
         exchange.set_timeouts(total=timeout)
         exchange.forward(upstream)
         try:
             return await self._done
         finally:
-            exchange.downstream_gone()
+            exchange.downstream_ended(Outcome.CLIENT_GONE)
 
     # As the application.
 
@@ -89,10 +90,9 @@ class FetchSide:
             exchange.forward(exchange.upstream)
             return
         self._fail(failure.message)
-        exchange.downstream_gone()
+        exchange.downstream_ended(Outcome.CLIENT_GONE)
 
-    def exchange_ended(self, exchange: Exchange | None = None) -> None:
-        """The exchange is over, one way or another."""
+    def exchange_ended(self, exchange: Exchange) -> None:
         self._fail("no complete answer")
 
     # As the downstream side.
@@ -106,16 +106,16 @@ class FetchSide:
         self._head = head
         self._body += body
         if ended:
-            self.end_response([])
+            self.end_body([])
 
     def send_body(self, data: bytes) -> None:
         self._body += data
         if len(self._body) > self._max_body:
             self._fail(f"the answer has more than {self._max_body} bytes")
             if self._exchange is not None:
-                self._exchange.downstream_gone()
+                self._exchange.downstream_ended(Outcome.CLIENT_GONE)
 
-    def end_response(self, trailers: Fields) -> None:
+    def end_body(self, trailers: Fields) -> None:
         head = self._head
         if head is None or self._done.done():
             return
@@ -124,11 +124,11 @@ class FetchSide:
         else:
             self._done.set_result(FetchResult(head.status, head.headers, bytes(self._body)))
 
-    def start_tunnel(self, head: ResponseHead, data: bytes) -> None:
-        self._fail("the answer switches protocols")
-
-    def abort(self) -> None:
+    def cut(self) -> None:
         self._fail("the answer broke off")
+
+    def finished(self) -> None:
+        """The application's part of us has been told already."""
 
     def send_informational(self, head: ResponseHead) -> None:
         """Of no interest here."""
@@ -136,14 +136,20 @@ class FetchSide:
     def send_continue(self) -> None:
         """Never called: there is no body."""
 
-    def send_eof(self) -> None:
-        """Never called: there is no tunnel."""
-
-    def hold_request_body(self, hold: bool) -> None:
+    def hold_body(self, hold: bool) -> None:
         """Never called: there is no body."""
 
-    def hold_for_upstream(self, hold: bool) -> None:
+    def hold(self, hold: bool) -> None:
         """A request without a body never fills a buffer."""
+
+    def start_tunnel(self, head: ResponseHead, tunnel: Tunnel) -> None:
+        """Never called: nobody asked for one."""
+
+    def send_raw(self, data: bytes) -> None:
+        """Never called: there is no tunnel."""
+
+    def send_eof(self) -> None:
+        """Never called: there is no tunnel."""
 
     def _fail(self, message: str) -> None:
         if not self._done.done():

@@ -6,53 +6,40 @@ request waits in a queue and whose upstream's buffer is full is read again only 
 """
 
 import asyncio
-from enum import IntFlag
 from typing import Final
 
-__all__ = ["BODY_HELD", "PEER_FULL", "PIPELINE_FULL", "FlowControl", "HoldReason"]
+__all__ = ["BODY_HELD", "CLIENT_FULL", "PEER_FULL", "PIPELINE_FULL", "FlowControl"]
 
-
-class HoldReason(IntFlag):
-    """Why a connection is not read."""
-
-    NONE = 0
-    PEER_FULL = 1
-    """The other side's write buffer is over its high-water mark."""
-    BODY_HELD = 2
-    """The request waits, and as much of its body was read as may be kept."""
-    PIPELINE_FULL = 4
-    """The client has sent enough requests ahead."""
-
-
-PEER_FULL: Final = int(HoldReason.PEER_FULL)
-BODY_HELD: Final = int(HoldReason.BODY_HELD)
-PIPELINE_FULL: Final = int(HoldReason.PIPELINE_FULL)
+PEER_FULL: Final = 1
+"""The other side's write buffer is over its high-water mark."""
+BODY_HELD: Final = 2
+"""The request waits, and as much of its body was read as may be kept."""
+PIPELINE_FULL: Final = 4
+"""The client has sent enough requests ahead."""
+CLIENT_FULL: Final = 8
+"""The client does not read its answers, so it gets no more of them."""
 
 
 class FlowControl:
     """Pauses and resumes the reading side of one transport."""
 
-    __slots__ = ("_reasons", "_transport")
+    __slots__ = ("_transport", "reasons")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
-        self._reasons = 0
-
-    @property
-    def held(self) -> HoldReason:
-        """The reasons that stand now."""
-        return HoldReason(self._reasons)
+        self.reasons = 0
+        """Why it is not read, as a sum of the reasons above."""
 
     def hold(self, reason: int) -> None:
         """Stop reading, for this reason."""
-        if not self._reasons and not self._transport.is_closing():
+        if not self.reasons and not self._transport.is_closing():
             self._transport.pause_reading()
-        self._reasons |= reason
+        self.reasons |= reason
 
     def release(self, reason: int) -> None:
         """This reason is over; read again if it was the last."""
-        if not self._reasons & reason:
+        if not self.reasons & reason:
             return
-        self._reasons &= ~reason
-        if not self._reasons and not self._transport.is_closing():
+        self.reasons &= ~reason
+        if not self.reasons and not self._transport.is_closing():
             self._transport.resume_reading()

@@ -24,6 +24,7 @@ __all__ = [
     "Fields",
     "RequestHead",
     "ResponseHead",
+    "is_bodyless",
     "read_fields",
     "read_request_head",
     "read_response_head",
@@ -47,8 +48,13 @@ _PARSER_METHODS: Final = frozenset(
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HOST: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.%~A-Za-z_\-]*\]|[!$&'()*+,;=\-._~%0-9A-Za-z]*)(?::[0-9]*)?")
 _ABSOLUTE_FORM: Final = re.compile(rb"https?://([^/?#@]+)([/?][^#]*)?", re.IGNORECASE)
-_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([\t -~\x80-\xff]*))?\r\n")
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([\t -~\x80-\xff]*))?")
 _VERSION: Final = re.compile(rb"HTTP/[0-9](?:\.[0-9])?")
+
+_good_hosts: set[bytes] = set()
+_GOOD_HOSTS_MAX: Final = 1024
+_status_lines: dict[bytes, tuple[tuple[int, int], int, bytes]] = {}
+_STATUS_LINES_MAX: Final = 256
 
 
 class _FieldCollector:
@@ -99,7 +105,8 @@ class _Head:
         found = (part.strip() for value in self.get_all(name) for part in value.lower().split(b","))
         return [token for token in found if token]
 
-    def _set_fields(self, headers: Fields) -> None:
+    def set_fields(self, headers: Fields) -> None:
+        """Take over the field lines."""
         fields = {name.lower(): value for name, value in headers}
         self.repeats = len(fields) != len(headers)
         if self.repeats:
@@ -154,46 +161,56 @@ class ResponseHead(_Head):
 
 def read_request_head(head: bytes, peer: str) -> RequestHead:
     """Parse one complete request head, its empty line included; raise BadRequestError."""
-    line_end = head.find(b"\r\n")
-    line = head[:line_end].split(b" ")
+    line = head[: head.find(b"\r\n")].split(b" ")
     if len(line) != 3:
         raise BadRequestError(400, "malformed", "malformed request line")
     method, target, version = line
-    if version != b"HTTP/1.1" and version != b"HTTP/1.0":
-        if _VERSION.fullmatch(version):
-            raise BadRequestError(505, "version", "only HTTP/1.0 and HTTP/1.1 are spoken here")
+    request = RequestHead()
+    if version == b"HTTP/1.1":
+        request.version = HTTP_1_1
+    elif version == b"HTTP/1.0":
+        request.version = HTTP_1_0
+    elif _VERSION.fullmatch(version):
+        raise BadRequestError(505, "version", "only HTTP/1.0 and HTTP/1.1 are spoken here")
+    else:
         raise BadRequestError(400, "malformed", "malformed request line")
-    shown = head
-    if method not in _PARSER_METHODS:
-        if method == b"CONNECT":
-            raise BadRequestError(502, "connect", "client sent unsupported CONNECT request")
-        if not _TOKEN.fullmatch(method):
-            raise BadRequestError(400, "malformed", "malformed request method")
-        shown = b"GET" + head[len(method) :]
+    request.method = method
+    request.target = target
+    request.peer = peer
     collector = _FieldCollector()
     try:
-        httptools.HttpRequestParser(collector).feed_data(shown)
+        httptools.HttpRequestParser(collector).feed_data(
+            head if method in _PARSER_METHODS else _with_known_method(head, method)
+        )
     except httptools.HttpParserUpgrade:
         pass
     except httptools.HttpParserError as error:
         raise BadRequestError(400, "malformed", f"malformed request: {error}") from error
     if not collector.complete:
         raise BadRequestError(400, "malformed", "malformed request")
-    request = RequestHead()
-    request.method = method
-    request.target = target
-    request.version = HTTP_1_1 if version == b"HTTP/1.1" else HTTP_1_0
-    request.peer = peer
-    request._set_fields(_without_trailing_blanks(head, collector.fields))
+    request.set_fields(_without_trailing_blanks(head, collector.fields))
     _read_host(request)
     _read_request_framing(request)
-    _read_connection(request)
+    if b"connection" in request.fields:
+        _read_connection(request)
+    else:
+        request.keep_alive = request.version is HTTP_1_1
+        request.upgrade = None
     return request
 
 
+def _with_known_method(head: bytes, method: bytes) -> bytes:
+    """The head to show to llhttp when it would not know the method."""
+    if method == b"CONNECT":
+        raise BadRequestError(502, "connect", "client sent unsupported CONNECT request")
+    if not _TOKEN.fullmatch(method):
+        raise BadRequestError(400, "malformed", "malformed request method")
+    return b"GET" + head[len(method) :]
+
+
 def _without_trailing_blanks(head: bytes, headers: Fields) -> Fields:
-    """llhttp leaves the blanks at the end of a value; few heads have any."""
-    if b" \r\n" in head or b"\t\r\n" in head:
+    """llhttp leaves the blanks at the end of a value; few heads have any, and hardly one has a tab."""
+    if b"\t" in head or b" \r\n" in head:
         return [(name, value.rstrip(b" \t")) for name, value in headers]
     return headers
 
@@ -202,72 +219,71 @@ def _read_host(request: RequestHead) -> None:
     target = request.target
     host = request.fields.get(b"host")
     if host is None:
-        if request.version == HTTP_1_1:
+        if request.version is HTTP_1_1:
             raise BadRequestError(400, "host", "missing required Host header")
         host = b""
     elif request.repeats and len(request.get_all(b"host")) > 1:
         raise BadRequestError(400, "host", "too many Host headers")
-    if target[:1] != b"/":
+    if not target.startswith(b"/"):
         absolute = _ABSOLUTE_FORM.fullmatch(target)
         if absolute is not None:
             # The target's authority is the one that counts, whatever Host says (RFC 9112, 3.2.2).
             host = absolute[1]
             path = absolute[2] or b"/"
-            request.target = path if path[:1] == b"/" else b"/" + path
+            request.target = path if path.startswith(b"/") else b"/" + path
         elif target != b"*" or request.method != b"OPTIONS":
             raise BadRequestError(400, "target", "malformed request target")
     elif b"#" in target:
         raise BadRequestError(400, "target", "malformed request target: a fragment is not sent")
+    if host not in _good_hosts:
+        _check_host(host)
+    request.host = host
+
+
+def _check_host(host: bytes) -> None:
+    """A client names one of few hosts; each is looked at once."""
     if not _HOST.fullmatch(host):
         raise BadRequestError(400, "host", "malformed Host header")
-    request.host = host
+    if len(_good_hosts) >= _GOOD_HOSTS_MAX:
+        _good_hosts.clear()
+    _good_hosts.add(host)
 
 
 def _read_request_framing(request: RequestHead) -> None:
     fields = request.fields
-    length = fields.get(b"content-length")
-    # llhttp has refused lists, signs, repetitions, overflow, and a length beside a transfer coding.
-    request.length = None if length is None else int(length)
     request.chunked = False
+    request.expects_continue = False
+    # llhttp has refused lists, signs, repetitions, overflow, and a length beside a transfer coding.
+    length = fields.get(b"content-length")
+    request.length = None if length is None else int(length)
     if b"transfer-encoding" in fields:
-        if request.version == HTTP_1_0:
+        if request.version is HTTP_1_0:
             raise BadRequestError(400, "framing", "an HTTP/1.0 request has no transfer coding")
-        if request.get_all(b"transfer-encoding") != [b"chunked"] and request.tokens(b"transfer-encoding") != [
-            b"chunked"
-        ]:
+        if request.tokens(b"transfer-encoding") != [b"chunked"]:
             raise BadRequestError(501, "framing", "unsupported transfer encoding")
         request.chunked = True
-    expect = fields.get(b"expect")
-    request.expects_continue = (
-        expect is not None
-        and expect.lower() == b"100-continue"
-        and request.version == HTTP_1_1
-        and (request.chunked or bool(request.length))
-    )
+    if b"expect" in fields and request.has_body and request.version is HTTP_1_1:
+        request.expects_continue = fields[b"expect"].lower() == b"100-continue"
 
 
 def _read_connection(request: RequestHead) -> None:
-    request.upgrade = None
-    if b"connection" not in request.fields:
-        request.keep_alive = request.version == HTTP_1_1
-        return
     options = request.tokens(b"connection")
-    if request.version == HTTP_1_1:
-        request.keep_alive = b"close" not in options
-        if b"upgrade" in options:
-            protocol = request.fields.get(b"upgrade", b"")
-            # h2c is a matter between the client and us, never with the app behind us (RFC 9113, 3.1).
-            if protocol and b"h2c" not in request.tokens(b"upgrade"):
-                request.upgrade = protocol
-    else:
+    request.upgrade = None
+    if request.version is HTTP_1_0:
         request.keep_alive = b"keep-alive" in options and b"close" not in options
+        return
+    request.keep_alive = b"close" not in options
+    if b"upgrade" in options:
+        protocol = request.fields.get(b"upgrade", b"")
+        # h2c is a matter between the client and us, never with the app behind us (RFC 9113, 3.1).
+        if protocol and b"h2c" not in request.tokens(b"upgrade"):
+            request.upgrade = protocol
 
 
 def read_response_head(head: bytes, method: bytes) -> ResponseHead:
     """Parse one complete response head to a request with `method`; raise BadResponseError."""
-    line = _STATUS_LINE.match(head)
-    if line is None:
-        raise BadResponseError("malformed HTTP status line")
+    line = head[: head.find(b"\r\n")]
+    parts = _status_lines.get(line) or _read_status_line(line)
     collector = _FieldCollector()
     try:
         httptools.HttpResponseParser(collector).feed_data(head)
@@ -277,15 +293,24 @@ def read_response_head(head: bytes, method: bytes) -> ResponseHead:
         raise BadResponseError(f"malformed HTTP response: {error}") from error
     if not collector.complete:
         raise BadResponseError("malformed HTTP response")
-    minor, status, reason = line.groups()
     response = ResponseHead()
-    response.version = HTTP_1_1 if minor == b"1" else HTTP_1_0
-    response.status = int(status)
-    response.reason = reason or b""
+    response.version, response.status, response.reason = parts
     response.last = False
-    response._set_fields(_without_trailing_blanks(head, collector.fields))
+    response.set_fields(_without_trailing_blanks(head, collector.fields))
     _read_response_framing(response, method)
     return response
+
+
+def _read_status_line(line: bytes) -> tuple[tuple[int, int], int, bytes]:
+    """An app says one of few status lines; each is taken apart once."""
+    found = _STATUS_LINE.fullmatch(line)
+    if found is None:
+        raise BadResponseError("malformed HTTP status line")
+    if len(_status_lines) >= _STATUS_LINES_MAX:
+        _status_lines.clear()
+    parts = HTTP_1_1 if found[1] == b"1" else HTTP_1_0, int(found[2]), found[3] or b""
+    _status_lines[line] = parts
+    return parts
 
 
 def _read_response_framing(response: ResponseHead, method: bytes) -> None:
@@ -295,30 +320,31 @@ def _read_response_framing(response: ResponseHead, method: bytes) -> None:
     response.chunked = False
     if b"transfer-encoding" in fields:
         # Another coding under the chunks would reach a client that was not told of it; HTTP/1.0 knows none at all.
-        if response.tokens(b"transfer-encoding") != [b"chunked"] or response.version == HTTP_1_0:
+        if response.tokens(b"transfer-encoding") != [b"chunked"] or response.version is HTTP_1_0:
             raise BadResponseError("unsupported transfer encoding in the response")
         response.chunked = True
-    status = response.status
-    bodyless = status < 200 or status == 204 or status == 304 or method == b"HEAD"
-    response.until_close = not bodyless and not response.chunked and length is None
+    keep_alive = response.version is HTTP_1_1
     if b"connection" in fields:
         options = response.tokens(b"connection")
-        keep_alive = b"close" not in options and (response.version == HTTP_1_1 or b"keep-alive" in options)
-    else:
-        keep_alive = response.version == HTTP_1_1
+        keep_alive = b"close" not in options and (keep_alive or b"keep-alive" in options)
+    response.until_close = length is None and not response.chunked and not is_bodyless(response.status, method)
     response.keep_alive = keep_alive and not response.until_close
+
+
+def is_bodyless(status: int, method: bytes) -> bool:
+    """Whether a final response with this status, to a request with this method, has no body whatever its head says."""
+    return status == 204 or status == 304 or status < 200 or method == b"HEAD"
 
 
 def read_fields(block: bytes) -> Fields:
     """Parse a trailer section, its empty line included; raise ValueError."""
     collector = _FieldCollector()
-    head = b"GET / HTTP/1.1\r\n" + block
     try:
-        httptools.HttpRequestParser(collector).feed_data(head)
+        httptools.HttpRequestParser(collector).feed_data(b"GET / HTTP/1.1\r\n" + block)
     except httptools.HttpParserUpgrade:
         pass
     except httptools.HttpParserError as error:
         raise ValueError(str(error)) from error
     if not collector.complete:
         raise ValueError("incomplete trailer section")
-    return _without_trailing_blanks(head, collector.fields)
+    return _without_trailing_blanks(block, collector.fields)

@@ -71,8 +71,6 @@ class Upstream:
         while idle:
             connection = idle.pop()
             self.engine.idle_connections.discard(connection)
-            if not connection.usable:
-                continue
             # A request that must not be sent twice goes over an old connection only after a look at it.
             if exchange.request.method in IDEMPOTENT_METHODS or not connection.stale():
                 return connection
@@ -102,7 +100,7 @@ class Upstream:
             connection.close()
         else:
             self._idle.append(connection)
-            self.engine.idle_connections.add(connection)
+            self.engine.idle_connections.add(connection, self.engine.now())
 
     def connection_lost(self, connection: UpstreamConnection) -> None:
         """A connection is gone; if it was idle, nobody gets it any more."""

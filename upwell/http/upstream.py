@@ -8,25 +8,22 @@ A response that arrives whole in one read, as most do, is handed on in one call,
 before that call, so that the next request can have it.
 """
 
-import asyncio
-import select
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from upwell.http.body import BodyReader, ChunkedReader, LengthReader, MalformedBodyError, UntilCloseReader
-from upwell.http.encode import encode_chunk, encode_last_chunk, encode_request_head
+from upwell.http.connection import Connection
+from upwell.http.encode import encode_request_head
 from upwell.http.errors import BadResponseError, FailureKind
 from upwell.http.exchange import Exchange
-from upwell.http.flow import PEER_FULL, FlowControl
-from upwell.http.message import Fields, ResponseHead, read_response_head
+from upwell.http.flow import PEER_FULL
+from upwell.http.message import Fields, ResponseHead, is_bodyless, read_response_head
+from upwell.http.transports import has_news
 
 if TYPE_CHECKING:
     from upwell.http.pool import Upstream
 
 __all__ = ["UpstreamConnection", "UpstreamState"]
-
-_JOIN_MAX: Final = 16 * 1024
-_GONE_EVENTS: Final = select.POLLIN | select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
 
 
 class UpstreamState(IntEnum):
@@ -46,66 +43,31 @@ TUNNEL: Final = UpstreamState.TUNNEL
 CLOSED: Final = UpstreamState.CLOSED
 
 
-class UpstreamConnection(asyncio.Protocol):
+class UpstreamConnection(Connection):
     """Writes requests to one endpoint and reads its responses."""
 
-    __slots__ = (
-        "_body",
-        "_chunked_out",
-        "_exchange",
-        "_flow",
-        "_keep_alive",
-        "_method",
-        "_pending",
-        "_request_sent",
-        "_transport",
-        "served",
-        "state",
-        "upstream",
-        "write_paused",
-    )
+    __slots__ = ("_body", "_keep_alive", "_method", "_pending", "_request_sent", "served", "state", "upstream")
 
     def __init__(self, upstream: "Upstream") -> None:
+        super().__init__(upstream.engine.limits)
         self.upstream = upstream
         self.state = IDLE
         self.served = 0
         """Exchanges that this connection has carried."""
-        self.write_paused = False
-        self._transport: asyncio.Transport
-        self._flow: FlowControl
-        self._exchange: Exchange | None = None
         self._pending = b""
         """The begin of a response head."""
         self._body: BodyReader | None = None
         self._method = b""
-        self._chunked_out = False
         self._request_sent = True
+        """Whether the whole request has been written."""
         self._keep_alive = True
-
-    @property
-    def description(self) -> str:
-        """For messages: where it leads."""
-        return f"{self.upstream.host}:{self.upstream.port}"
-
-    @property
-    def usable(self) -> bool:
-        """Whether a request may be sent, as far as we know."""
-        return self.state is IDLE and not self._transport.is_closing()
+        """Whether the upstream would take another request."""
 
     def stale(self) -> bool:
-        """Whether the kernel knows of an end, an error or unasked-for bytes that the loop has not told us of yet."""
-        raw = self._transport.get_extra_info("socket")
-        poller = select.poll()
-        poller.register(raw.fileno(), _GONE_EVENTS)
-        return bool(poller.poll(0))
+        """Whether this idle connection has come to its end, even if the loop has not told us yet."""
+        return has_news(self._transport)
 
     # What the transport reports.
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._flow = FlowControl(self._transport)
-        limits = self.upstream.engine.limits
-        self._transport.set_write_buffer_limits(limits.write_high_water, limits.write_low_water)
 
     def data_received(self, data: bytes) -> None:
         state = self.state
@@ -114,21 +76,22 @@ class UpstreamConnection(asyncio.Protocol):
         elif state is READING:
             self._read_body(data)
         elif state is TUNNEL:
-            if self._exchange is not None:
-                self._exchange.tunnel_upstream_data(data)
+            if self._tunnel is not None:
+                self._tunnel.upstream_data(data)
         elif state is IDLE:
             # Nobody asked: whatever this is, it must not become the answer to the next request.
+            self.upstream.forget(self)
             self.abort()
 
     def eof_received(self) -> bool:
+        """Return whether the connection stays open for what we have to say."""
         exchange = self._exchange
-        if exchange is not None:
-            if self.state is TUNNEL:
-                exchange.tunnel_upstream_eof()
-                return not self._transport.is_closing()
-            if self.state is READING and isinstance(self._body, UntilCloseReader):
-                self._finish(reusable=False)
-                exchange.response_ended([])
+        if self._tunnel is not None:
+            self._tunnel.upstream_eof()
+            return not self._transport.is_closing()
+        if self.state is READING and isinstance(self._body, UntilCloseReader) and exchange is not None:
+            self._finish(reusable=False)
+            exchange.response_ended([])
         return False
 
     def pause_writing(self) -> None:
@@ -142,72 +105,63 @@ class UpstreamConnection(asyncio.Protocol):
             self._exchange.upstream_writable(True)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        exchange = self._exchange
-        state = self.state
-        self._exchange = None
+        exchange, tunnel = self._exchange, self._tunnel
+        self._exchange = self._tunnel = None
         self._pending = b""
         self.state = CLOSED
         self.upstream.connection_lost(self)
-        if exchange is None:
-            return
-        if state is TUNNEL:
-            exchange.tunnel_closed()
-            return
-        why = str(exc) if exc is not None else "connection closed"
-        exchange.attempt_failed(FailureKind.RESET, f"read tcp {self.description}: {why}", sent=True)
+        if tunnel is not None:
+            tunnel.closed()
+        elif exchange is not None:
+            why = str(exc) if exc is not None else "connection closed"
+            message = f"read tcp {self.upstream.host}:{self.upstream.port}: {why}"
+            exchange.attempt_failed(FailureKind.RESET, message, sent=True)
 
     # From bytes to responses.
 
     def _read_head(self, data: bytes) -> None:
-        while True:
-            end = data.find(b"\r\n\r\n") + 4
-            limit = self.upstream.engine.limits.response_head_bytes
-            if end < 4:
-                if len(data) > limit:
-                    self._reject("response head too large")
-                else:
-                    self._pending = data
-                return
-            if end > limit:
-                self._reject("response head too large")
-                return
-            try:
-                head = read_response_head(data[:end] if end < len(data) else data, self._method)
-            except BadResponseError as rejection:
-                self._reject(str(rejection))
-                return
-            rest = data[end:] if end < len(data) else b""
-            if head.status >= 200:
-                self._pending = b""
-                self._response(head, rest)
-                return
-            exchange = self._exchange
-            assert exchange is not None
-            if head.status == 101:
-                self._switch_protocols(head, rest)
-                return
-            self._pending = b""
-            exchange.informational_received(head)
-            if not rest or self.state is not AWAITING:
-                return
-            data = rest
-
-    def _response(self, head: ResponseHead, rest: bytes) -> None:
         exchange = self._exchange
         assert exchange is not None
+        while self.state is AWAITING:
+            end = data.find(b"\r\n\r\n") + 4
+            if end < 4:
+                self._pending = data
+                if len(data) > self._limits.response_head_bytes:
+                    self._reject("response head too large")
+                return
+            if end > self._limits.response_head_bytes:
+                self._reject("response head too large")
+                return
+            self._pending = b""
+            try:
+                head = read_response_head(data[:end], self._method)
+            except BadResponseError as error:
+                self._reject(str(error))
+                return
+            data = data[end:]
+            if head.status >= 200:
+                self._response(exchange, head, data)
+                return
+            if head.status == 101:
+                self._switch_protocols(exchange, head, data)
+                return
+            exchange.informational_received(head)
+            if not data:
+                return
+
+    def _response(self, exchange: Exchange, head: ResponseHead, rest: bytes) -> None:
         self._keep_alive = head.keep_alive
-        length = head.length
-        if length is not None and len(rest) == length and self._method != b"HEAD":
-            self._finish(reusable=True)
-            exchange.response_received(head, rest, True)
-            return
-        status = head.status
-        if status == 204 or status == 304 or self._method == b"HEAD":
+        if is_bodyless(head.status, self._method):
             self._finish(reusable=not rest)
             exchange.response_received(head, b"", True)
             return
+        length = head.length
+        if length == len(rest):
+            self._finish(reusable=True)
+            exchange.response_received(head, rest, True)
+            return
         if head.chunked:
-            body: BodyReader = ChunkedReader(self.upstream.engine.limits.trailer_bytes)
+            body: BodyReader = ChunkedReader(self._limits.trailer_bytes)
         elif length is not None:
             body = LengthReader(length)
         else:
@@ -215,28 +169,26 @@ class UpstreamConnection(asyncio.Protocol):
         self._begin_body(exchange, head, body, rest)
 
     def _begin_body(self, exchange: Exchange, head: ResponseHead, body: BodyReader, rest: bytes) -> None:
-        self._body = body
-        self.state = READING
         try:
-            piece = body.feed(rest) if rest else b""
+            piece = body.feed(rest)
         except MalformedBodyError as error:
             self._reject(str(error))
             return
-        if body.ended:
-            self._finish(reusable=not body.rest)
-            if not body.trailers:
-                exchange.response_received(head, piece, True)
-                return
-            # The connection is free; the rest of this response is in our hands.
+        if not body.ended:
+            self._body = body
+            self.state = READING
             exchange.response_received(head, piece, False)
-            if not exchange.ended:
-                exchange.response_ended(body.trailers)
+            return
+        self._finish(reusable=not body.rest)
+        if not body.trailers:
+            exchange.response_received(head, piece, True)
             return
         exchange.response_received(head, piece, False)
+        if exchange.status:
+            exchange.response_ended(body.trailers)
 
     def _read_body(self, data: bytes) -> None:
-        body = self._body
-        exchange = self._exchange
+        body, exchange = self._body, self._exchange
         assert body is not None
         assert exchange is not None
         try:
@@ -246,23 +198,21 @@ class UpstreamConnection(asyncio.Protocol):
             return
         if piece:
             exchange.response_data(piece)
-        if body.ended and self._exchange is exchange:
+        if body.ended and self.state is READING:
             self._finish(reusable=not body.rest)
             exchange.response_ended(body.trailers)
 
-    def _switch_protocols(self, head: ResponseHead, rest: bytes) -> None:
-        exchange = self._exchange
-        assert exchange is not None
+    def _switch_protocols(self, exchange: Exchange, head: ResponseHead, rest: bytes) -> None:
         if exchange.request.upgrade is None or not self._request_sent:
             self._reject("the response switches protocols, which nobody asked for")
             return
         self.state = TUNNEL
-        self._pending = b""
-        exchange.tunnel_opened(head, rest)
+        self._tunnel = exchange.tunnel_opened(head, self)
+        if rest:
+            self._tunnel.upstream_data(rest)
 
     def _reject(self, message: str) -> None:
         exchange = self._exchange
-        self._exchange = None
         self.abort()
         if exchange is not None:
             exchange.attempt_failed(FailureKind.BAD_RESPONSE, message, sent=True)
@@ -271,8 +221,9 @@ class UpstreamConnection(asyncio.Protocol):
         """The response is complete: back to the pool, or away."""
         self._exchange = None
         self._body = None
-        self._flow.release(PEER_FULL)
-        if reusable and self._keep_alive and self._request_sent and not self._transport.is_closing():
+        if self._flow.reasons:
+            self._flow.release(PEER_FULL)
+        if reusable and self._keep_alive and self._request_sent:
             self.state = IDLE
             self.upstream.release(self)
         else:
@@ -289,56 +240,26 @@ class UpstreamConnection(asyncio.Protocol):
         self._request_sent = ended
         self.state = AWAITING
         self.served += 1
-        data = encode_request_head(request, exchange.host, self.upstream.authority, exchange.remove, exchange.add)
-        if request.chunked:
-            if body:
-                data += encode_chunk(body)
-            if ended:
-                data += encode_last_chunk(exchange.trailers)
-            self._transport.write(data)
-        elif not body:
-            self._transport.write(data)
-        elif len(body) <= _JOIN_MAX:
-            self._transport.write(data + body)
-        else:
-            self._transport.writelines((data, body))
+        head = encode_request_head(request, exchange.host, self.upstream.authority, exchange.remove, exchange.add)
+        self.write_with_body(head, body)
+        if ended and request.chunked:
+            super().end_body(exchange.trailers)
 
-    def send_body(self, data: bytes) -> None:
-        if not self._chunked_out or self.state is TUNNEL:
-            self._transport.write(data)
-        elif len(data) <= _JOIN_MAX:
-            self._transport.write(encode_chunk(data))
-        else:
-            self._transport.writelines((b"%x\r\n" % len(data), data, b"\r\n"))
-
-    def end_request(self, trailers: Fields) -> None:
+    def end_body(self, trailers: Fields) -> None:
         self._request_sent = True
-        if self._chunked_out:
-            self._transport.write(encode_last_chunk(trailers))
-
-    def send_eof(self) -> None:
-        if not self._transport.is_closing():
-            self._transport.write_eof()
-
-    def hold(self, hold: bool) -> None:
-        if hold:
-            self._flow.hold(PEER_FULL)
-        else:
-            self._flow.release(PEER_FULL)
+        super().end_body(trailers)
 
     def abort(self) -> None:
-        """Close at once; the exchange, if any, is no longer told anything."""
-        self._exchange = None
+        self._exchange = self._tunnel = None
         self.state = CLOSED
         self._transport.abort()
+
+    def close(self) -> None:
+        self._exchange = self._tunnel = None
+        self.state = CLOSED
+        self._transport.close()
 
     def idle_too_long(self) -> None:
         """Nobody has used this connection for a while."""
         self.upstream.forget(self)
         self.close()
-
-    def close(self) -> None:
-        """Close when what was written is out; the exchange, if any, is no longer told anything."""
-        self._exchange = None
-        self.state = CLOSED
-        self._transport.close()

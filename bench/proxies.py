@@ -1,0 +1,160 @@
+"""What `bench.queueproxy` compares: the sidecar, HAProxy with one thread, and the backend behind both.
+
+Each runs as a process of its own, pinned to a core, on ports that were free a moment ago. The backend is HAProxy too,
+answering from memory: it is needed anyway, and nothing else in Debian is much quicker.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Target", "backend", "direct", "free_port", "haproxy", "install", "queueproxy"]
+
+START_SECONDS = 10.0
+
+_COMMON = """
+global
+    maxconn 4096
+    nbthread 1
+    stats socket {socket} mode 600
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+    timeout http-keep-alive 60s
+"""
+
+_BACKEND = """
+frontend answers
+    bind 127.0.0.1:{port}
+    http-request return status 200 content-type text/plain string "{body}"
+"""
+
+_PROXY = """
+frontend requests
+    bind 127.0.0.1:{port}
+    option forwardfor
+    default_backend app
+backend app
+    http-reuse always
+    server app 127.0.0.1:{backend} pool-max-conn 1000
+"""
+
+_SIDECAR_ENV = {
+    "CONTAINER_CONCURRENCY": "0",
+    "QUEUE_SERVING_PORT": "8012",
+    "QUEUE_SERVING_TLS_PORT": "8112",
+    "USER_PORT": "8080",
+    "REVISION_TIMEOUT_SECONDS": "300",
+    "SERVING_LOGGING_CONFIG": "",
+    "SERVING_LOGGING_LEVEL": "error",
+    "SERVING_NAMESPACE": "default",
+    "SERVING_CONFIGURATION": "hello",
+    "SERVING_REVISION": "hello-00001",
+    "SERVING_POD": "hello-00001-deployment-1",
+    "SERVING_POD_IP": "127.0.0.1",
+    "UPWELL_BIND_HOST": "127.0.0.1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Something that answers HTTP on a loopback port."""
+
+    name: str
+    port: int
+    pid: int
+
+
+def install(commands: Mapping[str, str]) -> str:
+    """See that each command of {command: Debian package} is there, installing as root if need be; what is missing."""
+    missing = {package for command, package in commands.items() if not shutil.which(command)}
+    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
+        subprocess.run(["apt-get", "install", "-y", "-q", *sorted(missing)], check=False, stdout=subprocess.DEVNULL)
+        missing = {package for command, package in commands.items() if not shutil.which(command)}
+    return " ".join(sorted(missing))
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def backend(folder: Path, core: int, body: str) -> Iterator[Target]:
+    """The app: answers every request with `body`."""
+    port = free_port()
+    with _haproxy(folder, "backend", core, port, _BACKEND.format(port=port, body=body)) as target:
+        yield target
+
+
+@contextmanager
+def haproxy(folder: Path, core: int, behind: Target) -> Iterator[Target]:
+    """HAProxy in front of the app, with one thread."""
+    port = free_port()
+    with _haproxy(folder, "HAProxy", core, port, _PROXY.format(port=port, backend=behind.port)) as target:
+        yield target
+
+
+@contextmanager
+def queueproxy(folder: Path, core: int, behind: Target, settings: Mapping[str, str]) -> Iterator[Target]:
+    """The sidecar in front of the app, with its defaults and these settings."""
+    port = free_port()
+    ports = {8012: port, 8112: free_port(), 8022: free_port(), 9090: free_port(), 9091: free_port(), 8080: behind.port}
+    env = {**os.environ, **_SIDECAR_ENV, **settings}
+    env["UPWELL_PORT_MAP"] = ",".join(f"{contract}={actual}" for contract, actual in ports.items())
+    with _process([sys.executable, "-m", "queueproxy"], "queueproxy", core, port, folder, env) as target:
+        yield target
+
+
+@contextmanager
+def direct(behind: Target) -> Iterator[Target]:
+    """The app without anything in front."""
+    yield Target("backend alone", behind.port, behind.pid)
+
+
+@contextmanager
+def _haproxy(folder: Path, name: str, core: int, port: int, sections: str) -> Iterator[Target]:
+    config = folder / f"{name}.cfg"
+    config.write_text(_COMMON.format(socket=folder / f"{name}.sock") + sections)
+    with _process(["haproxy", "-db", "-q", "-f", str(config)], name, core, port, folder, dict(os.environ)) as target:
+        yield target
+
+
+@contextmanager
+def _process(
+    command: Sequence[str], name: str, core: int, port: int, folder: Path, env: Mapping[str, str]
+) -> Iterator[Target]:
+    with (folder / f"{name}.log").open("wb") as output:
+        process = subprocess.Popen(
+            ["taskset", "-c", str(core), *command], stdout=output, stderr=subprocess.STDOUT, env=env
+        )
+        try:
+            _await_port(process, name, port, folder)
+            yield Target(name, port, process.pid)
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+
+
+def _await_port(process: subprocess.Popen[bytes], name: str, port: int, folder: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        if process.poll() is not None:
+            break
+        time.sleep(0.02)
+    raise SystemExit(f"bench: {name} does not listen on port {port}; see {folder / f'{name}.log'}")

@@ -1,0 +1,39 @@
+"""What the kernel knows about a connection and the loop does not tell, and how to end one with a reset."""
+
+import asyncio
+import select
+import socket
+import struct
+from typing import Final
+
+__all__ = ["has_news", "peer_has_left", "reset_on_close"]
+
+_NEWS: Final = select.POLLIN | select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
+
+_STATES_AFTER_FIN: Final = frozenset((7, 8, 9, 11))
+"""CLOSE, CLOSE_WAIT, LAST_ACK and CLOSING in the kernel's tcp_states.h."""
+
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
+
+
+def has_news(transport: asyncio.Transport) -> bool:
+    """Whether there are bytes, an end or an error on this idle connection that the loop has not told us of yet."""
+    raw = transport.get_extra_info("socket")
+    poller = select.poll()
+    poller.register(raw.fileno(), _NEWS)
+    return bool(poller.poll(0))
+
+
+def peer_has_left(transport: asyncio.Transport) -> bool:
+    """Whether the kernel has seen the peer's FIN or RST, unread bytes or not (Linux; elsewhere it cannot be told)."""
+    raw = transport.get_extra_info("socket")
+    if not hasattr(socket, "TCP_INFO"):
+        return False
+    state: int = raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+    return state in _STATES_AFTER_FIN
+
+
+def reset_on_close(transport: asyncio.Transport) -> None:
+    """Let the connection's end be a reset, which no peer takes for the end of a body."""
+    raw = transport.get_extra_info("socket")
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
