@@ -8,8 +8,9 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import uvloop
 from aiohttp import web
@@ -24,6 +25,7 @@ from upwell.local.apiserver.handlers import Handlers
 from upwell.local.apiserver.journal import MEMORY, Journal
 from upwell.local.apiserver.registry import Registry
 from upwell.local.apiserver.restore import ensure_namespaces, open_store
+from upwell.local.apiserver.retention import Retention
 from upwell.local.apiserver.server import Api, is_loopback
 from upwell.local.apiserver.worklist import Worklist
 from upwell.ports import ConfigError
@@ -63,7 +65,7 @@ def main() -> int:
 
 
 async def _serve(arguments: argparse.Namespace) -> int:
-    stop: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    stop: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     def end(code: int) -> None:
         if not stop.done():
@@ -77,25 +79,33 @@ async def _serve(arguments: argparse.Namespace) -> int:
         asyncio.get_running_loop().add_signal_handler(number, end, 0)
     journal = Journal(arguments.db, disk_failed)
     with contextlib.closing(journal):
-        api, collector = _assemble(CATALOG, journal, Path(arguments.logs_dir))
+        api, collector, retention = _assemble(CATALOG, journal, Path(arguments.logs_dir))
         runner = web.ServerRunner(api.server(), shutdown_timeout=_SHUTDOWN_SECONDS)
         await runner.setup()
-        collecting = asyncio.create_task(collector.run(), name="garbage collector")
+        background: list[asyncio.Future[Any]] = [
+            asyncio.create_task(collector.run(), name="garbage collector"),
+            asyncio.create_task(retention.run(), name="event retention"),
+        ]
         try:
             port = await _listen(runner, arguments.host, arguments.port)
             _announce(port, arguments.ready_fd)
-            await asyncio.wait((stop, collecting), return_when=asyncio.FIRST_COMPLETED)
-            if collecting.done():
-                collecting.result()
-            return stop.result()
+            done, _ = await asyncio.wait((stop, *background), return_when=asyncio.FIRST_COMPLETED)
+            return int(stop.result()) if stop in done else _ended(done)
         finally:
-            collecting.cancel()
+            for task in background:
+                task.cancel()
             await runner.cleanup()
-            with contextlib.suppress(asyncio.CancelledError):
-                await collecting
+            await asyncio.gather(*background, return_exceptions=True)
 
 
-def _assemble(catalog: Catalog, journal: Journal, logs_dir: Path) -> tuple[Api, Collector]:
+def _ended(tasks: Iterable[asyncio.Future[Any]]) -> int:
+    """Background tasks never end by themselves; one that did has failed, and the server with it."""
+    for task in tasks:
+        print(f"apiserver: a background task failed: {task.exception()!r}; stopping", file=sys.stderr)
+    return 1
+
+
+def _assemble(catalog: Catalog, journal: Journal, logs_dir: Path) -> tuple[Api, Collector, Retention]:
     clock = SystemClock()
     store = open_store(catalog, journal)
     worklist = Worklist()
@@ -104,7 +114,7 @@ def _assemble(catalog: Catalog, journal: Journal, logs_dir: Path) -> tuple[Api, 
     ensure_namespaces(registry, _NAMESPACES)
     collector = Collector(store, catalog, deletion, worklist)
     collector.sweep()
-    return Api(catalog, Handlers(registry, logs_dir)), collector
+    return Api(catalog, Handlers(registry, logs_dir)), collector, Retention(store, clock)
 
 
 async def _listen(runner: web.ServerRunner, host: str, port: int) -> int:

@@ -79,8 +79,8 @@ class Registry:
         obj = for_create(resource, obj, self._clock.now())
         name = obj["metadata"]["name"]
         apply_defaults(resource, obj)
-        obj = self._review(resource, obj, None, options.strict)
         validate(resource, obj)
+        obj = self._review(resource, obj, None, options.strict)
         if self.store.get(resource, namespace, name) is not None:
             raise errors.already_exists(resource, name)
         if resource == CORE_SERVICE:
@@ -171,11 +171,11 @@ class Registry:
     def _prepared(self, resource: Resource, obj: Object, old: Object, strict: bool) -> Object:
         obj = for_update(resource, obj, old)
         apply_defaults(resource, obj)
+        validate(resource, obj)
+        validate_change(resource, obj, old)
         obj = self._review(resource, obj, old, strict)
         if resource == CORE_SERVICE:
             self._addresses.assign(obj, old)
-        validate(resource, obj)
-        validate_change(resource, obj, old)
         return with_generation(resource, obj, old)
 
     def _store(self, resource: Resource, obj: Object, dry_run: bool) -> Record:

@@ -113,7 +113,10 @@ def _check_metadata(metadata: Object) -> None:
 
 def validate(resource: Resource, obj: Object) -> None:
     """Raise StatusError (422) with every field of `obj` that cannot be accepted."""
-    causes = [*_metadata_causes(resource, obj["metadata"]), *_KINDS.get((resource.group, resource.kind), _nothing)(obj)]
+    causes = _metadata_causes(resource, obj["metadata"])
+    check_kind = _KINDS.get((resource.group, resource.kind))
+    if check_kind is not None:
+        causes.extend(check_kind(obj))
     if causes:
         raise errors.invalid(resource, str(obj["metadata"].get("name", "")), causes)
 
@@ -121,6 +124,9 @@ def validate(resource: Resource, obj: Object) -> None:
 def _metadata_causes(resource: Resource, metadata: Object) -> list[Cause]:
     causes = []
     pattern, rule = _NAMES.get((resource.group, resource.kind), (_IS_SUBDOMAIN, _SUBDOMAIN_RULE))
+    prefix = metadata.get("generateName", "")
+    if prefix and not pattern.match(prefix[:-1] + "a" if prefix.endswith("-") else prefix):
+        causes.append(_wrong("metadata.generateName", prefix, rule))
     if not pattern.match(metadata["name"]):
         causes.append(_wrong("metadata.name", metadata["name"], rule))
     for key, value in (metadata.get("labels") or {}).items():
@@ -153,10 +159,6 @@ def _wrong(field: str, value: Any, rule: str) -> Cause:
 
 def _required(field: str, detail: str = "") -> Cause:
     return Cause("FieldValueRequired", field, f"Required value{detail and ': '}{detail}")
-
-
-def _nothing(obj: Object) -> list[Cause]:
-    return []
 
 
 def _pod_causes(obj: Object, path: str = "spec") -> list[Cause]:
