@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from upwell.api.objects import Object, annotations_of, labels_of
+from upwell.local.runtime.images import python_path
 from upwell.local.runtime.ports import format_ports
 from upwell.local.runtime.spec import ContainerSpec, PodSpec, Problem
 
@@ -74,6 +75,8 @@ def build_environment(
     `listen_fds` the descriptors handed over, by declared port.
     """
     env = {name: inherited[name] for name in INHERITED if name in inherited}
+    if container.built_in:
+        env["PYTHONPATH"] = python_path()
     env.update(_from_sources(container.env_from, data))
     has_port = bool(container.first_port) and not container.built_in
     if has_port:

@@ -1,11 +1,14 @@
 """What is read from a Pod object: commands, ports, probes, hooks; and what is wrong with it."""
 
+import os
+import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from upwell.local.runtime.images import command_for
+from upwell.local.runtime.images import command_for, python_path
 from upwell.local.runtime.ports import ANNOTATION_PORTS
 from upwell.local.runtime.spec import ContainerSpec, parse_pod
 
@@ -35,7 +38,17 @@ def test_a_container_without_a_command_says_what_to_add() -> None:
     "image", ["upwell.local/queueproxy", "upwell.local/queueproxy:v1", "upwell.local/queueproxy@sha256:0"]
 )
 def test_upwells_own_images_have_commands(image: str) -> None:
-    assert command_for(image) == (sys.executable, "-P", "-m", "queueproxy")
+    assert command_for(image) == (sys.executable, "-S", "-P", "-m", "queueproxy")
+
+
+def test_their_commands_find_their_packages_without_site_and_never_in_the_users_folder(tmp_path: Path) -> None:
+    (tmp_path / "queueproxy.py").write_text("raise SystemExit('the wrong one')")
+    env = {"PYTHONPATH": python_path(), "PATH": os.environ["PATH"]}
+
+    command = [*command_for("upwell.local/queueproxy"), "--help"]
+    found = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
+
+    assert "USER_PORT" in found.stdout
 
 
 @pytest.mark.parametrize("image", ["queueproxy", "upwell.local/other", "example.com/upwell.local/queueproxy", ""])
