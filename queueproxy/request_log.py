@@ -53,7 +53,7 @@ class RequestLog:
             target=request.target.decode("latin-1"),
             protocol=f"HTTP/{major}.{minor}",
             host=request.host.decode("latin-1"),
-            peer=f"{request.peer}:0",
+            peer=f"{request.peer}:{request.peer_port}",
             request_size=_request_size(request),
             status=final_status(exchange),
             response_size=exchange.response_bytes,

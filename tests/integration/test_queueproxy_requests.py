@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from contextlib import AbstractAsyncContextManager
 
 import pytest
@@ -252,6 +253,7 @@ async def test_a_request_log_line_is_json_whatever_the_client_sends() -> None:
         lines = await eventually(lambda: [line for line in proxy.logged() if "httpRequest" in line])
 
     assert [line["httpRequest"]["requestUrl"] for line in lines] == ["/a'b%22"]
+    assert re.fullmatch(r"127\.0\.0\.1:[1-9][0-9]*", lines[0]["httpRequest"]["remoteIp"])
     assert lines[0]["httpRequest"]["userAgent"] == "q\"u'o\\te\t<\xe4>"
 
 

@@ -68,6 +68,7 @@ class DownstreamConnection(Connection):
         "_engine",
         "_keep_alive",
         "_peer",
+        "_peer_port",
         "_pending",
         "_until_close_out",
         "state",
@@ -79,6 +80,7 @@ class DownstreamConnection(Connection):
         self._engine = engine
         self._app = app
         self._peer = ""
+        self._peer_port = 0
         self._pending = b""
         """Bytes that were read and have not had their turn: a part of a head, or requests sent ahead."""
         self._body: BodyReader | None = None
@@ -96,7 +98,8 @@ class DownstreamConnection(Connection):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         peer = transport.get_extra_info("peername")
-        self._peer = peer[0] if isinstance(peer, tuple) else ""
+        if isinstance(peer, tuple):
+            self._peer, self._peer_port = peer[:2]
         self._engine.connections[self] = None
         self._wait_in(self._engine.heads)
 
@@ -182,10 +185,10 @@ class DownstreamConnection(Connection):
                 return False
             if end == len(data):
                 self._pending = b""
-                request = read_request_head(data, self._peer)
+                request = read_request_head(data, self._peer, self._peer_port)
             else:
                 self._pending = data[end:]
-                request = read_request_head(data[:end], self._peer)
+                request = read_request_head(data[:end], self._peer, self._peer_port)
             if len(request.headers) > self._limits.head_fields:
                 raise BadRequestError(431, "head-too-large", "too many header fields")
         except BadRequestError as error:

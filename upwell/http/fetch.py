@@ -59,6 +59,7 @@ class FetchSide:
         request.target = target
         request.version = HTTP_1_1
         request.peer = ""
+        request.peer_port = 0
         request.length = None
         request.chunked = False
         request.upgrade = None

@@ -120,7 +120,17 @@ class _Head:
 class RequestHead(_Head):
     """One request's line and fields."""
 
-    __slots__ = ("expects_continue", "host", "keep_alive", "method", "peer", "target", "upgrade", "version")
+    __slots__ = (
+        "expects_continue",
+        "host",
+        "keep_alive",
+        "method",
+        "peer",
+        "peer_port",
+        "target",
+        "upgrade",
+        "version",
+    )
 
     method: bytes
     target: bytes
@@ -130,6 +140,8 @@ class RequestHead(_Head):
     """The authority that was asked for; empty when an HTTP/1.0 client named none."""
     peer: str
     """The client's IP address."""
+    peer_port: int
+    """The client's port, for logs; 0 where there is none."""
     keep_alive: bool
     """Whether the client would use its connection again."""
     upgrade: bytes | None
@@ -159,7 +171,7 @@ class ResponseHead(_Head):
     """Whether the client's connection is to be closed after this answer."""
 
 
-def read_request_head(head: bytes, peer: str) -> RequestHead:
+def read_request_head(head: bytes, peer: str, peer_port: int = 0) -> RequestHead:
     """Parse one complete request head, its empty line included; raise BadRequestError."""
     line = head[: head.find(b"\r\n")].split(b" ")
     if len(line) != 3:
@@ -177,6 +189,7 @@ def read_request_head(head: bytes, peer: str) -> RequestHead:
     request.method = method
     request.target = target
     request.peer = peer
+    request.peer_port = peer_port
     collector = _FieldCollector()
     try:
         httptools.HttpRequestParser(collector).feed_data(
