@@ -207,6 +207,8 @@ class World:
     async def until_healthy(self) -> None:
         async with asyncio.timeout(20):
             while await self.health() != 200:  # noqa: ASYNC110 - another process
+                assert self.process is not None
+                assert self.process.returncode is None, self.log.read_text()
                 await asyncio.sleep(0.02)
 
     async def health(self) -> int:
