@@ -141,7 +141,7 @@ class Autoscaler:
             self._timeline,
             on_change=lambda key: self._work.enqueue(key),
         )
-        self._stat_server = StatServer(self._accept, lambda bucket: self._is_leader, self._metrics)
+        self._stat_server = StatServer(self._accept, lambda bucket: self._is_leader and bucket == BUCKET, self._metrics)
 
     def _reconcile(self) -> None:
         """From decisions to what the cluster is told."""

@@ -137,16 +137,18 @@ class Playground:
         wanted = deployment["spec"].get("replicas", 1)
         found = (await self.client.list(POD, NAMESPACE, labels=f"{names.LABEL_REVISION}={revision}"))[0]
         for number in range(len(found), wanted):
-            pod = await self.client.create(POD, pod_object(revision, number, self.port))
-            status = {
-                "phase": "Running",
-                "podIP": "127.0.0.1",
-                "startTime": timestamp(SystemClock().now()),
-                "conditions": [{"type": "Ready", "status": "True"}],
-            }
-            await self.client.update_status(POD, {**pod, "status": status})
+            found.append(await self.client.create(POD, pod_object(revision, number, self.port)))
+        for pod in found:
+            if (pod.get("status") or {}).get("phase") != "Running":
+                await self.client.update_status(POD, {**pod, "status": running_status()})
         for pod in sorted(found, key=name_of)[wanted:]:
             await self.client.delete(POD, name_of(pod), NAMESPACE)
+
+
+def running_status() -> dict[str, object]:
+    started = timestamp(SystemClock().now())
+    conditions = [{"type": "Ready", "status": "True"}]
+    return {"phase": "Running", "podIP": "127.0.0.1", "startTime": started, "conditions": conditions}
 
 
 def pod_object(revision: str, number: int, port: int) -> Object:

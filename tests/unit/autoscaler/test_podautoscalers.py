@@ -93,13 +93,13 @@ class Scene:
             clock=clock,
         )
 
-    def create(self, *, replicas: int = 1, **annotations: str) -> None:
+    def create(self, *, replicas: int = 1, kind: str = names.CLASS_KPA, **annotations: str) -> None:
         self.api.put(DEPLOYMENT, new_object(DEPLOYMENT, "default", "hello-deployment", spec={"replicas": replicas}))
         metadata = {
             "generation": 1,
             "labels": {names.LABEL_REVISION: "hello", names.LABEL_CONFIGURATION: "c"},
             "annotations": {
-                names.ANNOTATION_CLASS: names.CLASS_KPA,
+                names.ANNOTATION_CLASS: kind,
                 names.ANNOTATION_METRIC: "concurrency",
                 **{names.AUTOSCALING + name.replace("_", "-"): value for name, value in annotations.items()},
             },
@@ -165,7 +165,7 @@ class Scene:
 
     async def bring_up(self, *, load: float = 5, **annotations: str) -> None:
         """A revision with one ready pod and some load."""
-        self.create(**annotations)
+        self.create(replicas=1, kind=names.CLASS_KPA, **annotations)
         await self.reconcile()
         self.service_is(ready=True)
         self.pods_are(1)
@@ -314,7 +314,7 @@ async def test_an_address_of_somebody_else_is_said_and_left_alone(scene: Scene) 
 
 
 async def test_another_class_is_left_alone(scene: Scene) -> None:
-    scene.create(**{"class": "mine.example.com"})
+    scene.create(kind="mine.example.com")
 
     assert await scene.reconcile() is None
     assert scene.api.writes == []
