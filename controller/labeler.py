@@ -132,7 +132,7 @@ class Labeler:
         self._events.normal(route, "FinalizerUpdate", f'Updated "{name_of(route)}" finalizers')
 
     def _target_changed(self, old: Object | None, new: Object | None) -> None:
-        """Routes that refer to an object, or are noted on it, look again."""
+        """Routes that refer to an object look again, also when it has only come to be there."""
         obj = new if new is not None else old
         if obj is None:
             return
@@ -140,8 +140,6 @@ class Labeler:
         for name in sorted(names - {""}):
             for route in self._cluster.informers[ROUTE].by_index(BY_REFERENCE, f"{namespace}/{name}"):
                 self.queue.enqueue_object(route)
-        for name in route_names(obj):
-            self.queue.enqueue(Key(namespace, name))
 
 
 def _routing_metadata(resource: Resource, obj: Object, routes: set[str], now: float) -> dict[str, Any]:

@@ -27,10 +27,12 @@ Work = Callable[[Object, Conditions], Awaitable[float | None]]
 """Does a kind's work on a copy that it may change: object, conditions → seconds until it wants to look again."""
 
 _ATTEMPTS: Final = 3
+LOOK_AGAIN_SECONDS: Final = 10.0
+"""After what is in the way may have gone: it is not ours, and not watched."""
 
 
 class Refused(Exception):  # noqa: N818  # it is an outcome that the conditions tell already
-    """The object cannot be brought to its wanted state; its conditions say why, and trying again may help."""
+    """The object cannot be brought to its wanted state while something foreign is in its way; its conditions say so."""
 
 
 class StatusReconciler:
@@ -57,7 +59,10 @@ class StatusReconciler:
             conditions.mark_unknown(READY, "NewObservedGenFailure", "unsuccessfully observed a new generation")
         try:
             return await work(obj, conditions)
-        except (ApiError, Refused) as error:
+        except Refused as refused:
+            self._events.warning(stored, "InternalError", str(refused))
+            return LOOK_AGAIN_SECONDS
+        except ApiError as error:
             if not isinstance(error, Conflict):
                 self._events.warning(stored, "InternalError", str(error))
             raise

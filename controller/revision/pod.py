@@ -80,11 +80,12 @@ def _user_container(
 
 
 def _identity(revision: Object) -> list[dict[str, str]]:
-    return [
-        {"name": "K_REVISION", "value": name_of(revision)},
-        {"name": "K_CONFIGURATION", "value": configuration_name(revision)},
-        {"name": "K_SERVICE", "value": labels_of(revision).get(LABEL_SERVICE, "")},
-    ]
+    values = {
+        "K_REVISION": name_of(revision),
+        "K_CONFIGURATION": configuration_name(revision),
+        "K_SERVICE": labels_of(revision).get(LABEL_SERVICE, ""),
+    }
+    return [{"name": name, **({"value": value} if value else {})} for name, value in values.items()]
 
 
 def _direct_liveness(probe: Mapping[str, Any], port: int, *, only_unset: bool) -> None:

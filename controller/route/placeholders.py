@@ -29,19 +29,27 @@ _MESH_PORT: Final = {"name": "http", "port": 80, "targetPort": 80, "protocol": "
 
 def make_placeholder(route: Object, host: Host) -> Object:
     """The Service as it is created."""
-    labels = {key: value for key, value in labels_of(route).items() if key != LABEL_VISIBILITY}
-    annotations = {key: value for key, value in annotations_of(route).items() if key != ANNOTATION_LAST_APPLIED}
     return new_object(
         CORE_SERVICE,
         namespace_of(route),
         host.service,
         metadata={
-            "labels": {**labels, LABEL_ROUTE: name_of(route)},
-            "annotations": annotations,
+            "labels": _labels(route),
+            "annotations": _annotations(route),
             "ownerReferences": [controller_reference(route)],
         },
         spec=_external(host.domain),
     )
+
+
+def _labels(route: Object) -> dict[str, str]:
+    # Whether a name is reachable from outside is the user's to say on each placeholder.
+    kept = {key: value for key, value in labels_of(route).items() if key != LABEL_VISIBILITY}
+    return {**kept, LABEL_ROUTE: name_of(route)}
+
+
+def _annotations(route: Object) -> dict[str, str]:
+    return {key: value for key, value in annotations_of(route).items() if key != ANNOTATION_LAST_APPLIED}
 
 
 def pointed_at(service: Object, ingress: Object) -> dict[str, Any] | None:
@@ -61,12 +69,17 @@ def pointed_at(service: Object, ingress: Object) -> dict[str, Any] | None:
     return None
 
 
-def retarget(service: Object, wanted: dict[str, Any]) -> tuple[Object | None, bool]:
-    """`service` with the spec that it should have (None when it has it), and whether it must be made anew for it."""
-    spec = service["spec"]
+def retarget(service: Object, wanted: dict[str, Any], route: Object) -> tuple[Object | None, bool]:
+    """`service` as it should be (None when it is), and whether it must be made anew for that.
+
+    Its labels and annotations follow the route's; what others put on it stays.
+    """
+    spec, result = service["spec"], mutable(service)
+    for field, values in (("labels", _labels(route)), ("annotations", _annotations(route))):
+        if not values.items() <= (service["metadata"].get(field) or {}).items():
+            result["metadata"][field] = {**(service["metadata"].get(field) or {}), **values}
     if all(_same(spec, name, value) for name, value in wanted.items()):
-        return None, False
-    result = mutable(service)
+        return (None if result["metadata"] == service["metadata"] else result), False
     if spec.get("type") == wanted["type"]:
         result["spec"].update(wanted)
         return result, False

@@ -90,7 +90,7 @@ class RouteController:
         ingress, rollout = await self._reconcile_ingress(route, traffic, hosts, conditions)
         status["traffic"] = _status_traffic(traffic, hosts, rollout)
         _follow_ingress(conditions, ingress, rollout)
-        await self._point_placeholders(services, ingress)
+        await self._point_placeholders(route, services, ingress)
         return self._until_next_step(rollout)
 
     def _hosts(self, route: Object, conditions: Conditions) -> dict[str, Host] | None:
@@ -173,12 +173,12 @@ class RouteController:
             system_internal_tls=settings.network.system_internal_tls,
         )
 
-    async def _point_placeholders(self, services: list[Object], ingress: Object) -> None:
+    async def _point_placeholders(self, route: Object, services: list[Object], ingress: Object) -> None:
         for service in services:
             target = pointed_at(service, ingress)
             if target is None:
                 continue
-            changed, anew = retarget(service, target)
+            changed, anew = retarget(service, target, route)
             if changed is not None and anew:
                 await self._cluster.delete(CORE_SERVICE, service)
                 for field in ("uid", "resourceVersion", "creationTimestamp"):

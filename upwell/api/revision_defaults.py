@@ -91,9 +91,11 @@ def _default_container(container: Spec, spec: Spec, defaults: DefaultsConfig) ->
             container["resources"].setdefault(kind, {}).update(missing)
     if len(spec["containers"]) == 1 or container.get("ports"):
         _default_readiness(container)
+    if container.get("readinessProbe") is not None:
+        _default_timings(container["readinessProbe"])
     for name in ("readinessProbe", "livenessProbe", "startupProbe"):
-        if container.get(name) is not None:
-            _default_probe(container[name], success=name == "readinessProbe")
+        if "grpc" in (container.get(name) or {}):
+            container[name]["grpc"].setdefault("service", "")
     writable = {volume["name"] for volume in spec.get("volumes") or () if _has_any(volume, _WRITABLE_VOLUMES)}
     for mount in container.get("volumeMounts") or ():
         if mount["name"] not in writable:
@@ -106,14 +108,12 @@ def _default_readiness(container: Spec) -> None:
         probe["tcpSocket"] = {"port": 0}
 
 
-def _default_probe(probe: Spec, *, success: bool) -> None:
-    if success and not probe.get("successThreshold"):
+def _default_timings(probe: Spec) -> None:
+    if not probe.get("successThreshold"):
         probe["successThreshold"] = 1
     if probe.get("periodSeconds"):
         probe.setdefault("failureThreshold", 3)
         probe.setdefault("timeoutSeconds", 1)
-    if "grpc" in probe:
-        probe["grpc"].setdefault("service", "")
 
 
 def _default_security(spec: Spec, *, non_root: bool) -> None:
