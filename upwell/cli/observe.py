@@ -48,6 +48,8 @@ class ServiceState:
     """One Service as it stands."""
 
     ready: bool = False
+    failed: bool = False
+    """Ready is False, for the current generation; `reason` says why."""
     reason: str = ""
     url: str = ""
     desired: int = 0
@@ -79,9 +81,12 @@ class Observer:
         state, now = self.state, self._clock.monotonic()
         for service in self._service.list():
             ready = condition(service, "Ready")
+            # The Route only says that it has no revision to send to; why not is what the Configuration says.
+            told = next((c for c in (condition(service, "ConfigurationsReady"), ready) if c.get("message")), ready)
             observed = (service.get("status") or {}).get("observedGeneration") == service["metadata"].get("generation")
             state.ready = observed and ready.get("status") == "True"
-            state.reason = ": ".join(filter(None, (ready.get("reason"), ready.get("message"))))
+            state.failed = observed and ready.get("status") == "False"
+            state.reason = ": ".join(filter(None, (told.get("reason"), told.get("message"))))
             state.url = (service.get("status") or {}).get("url") or ""
         desired = sum(int(d["spec"].get("replicas") or 0) for d in self._deployments.list())
         if desired and not state.desired:

@@ -78,14 +78,10 @@ async def announce(platform: Platform, document: Document) -> None:
     """Wait until a Service is Ready and print how to call it, or why it is not."""
     name, namespace = name_of(document.obj), namespace_of(document.obj)
     async with observing(platform.client, namespace, name) as observer:
-        ready = await observer.wait_for(lambda state: state.ready or _failed(state.reason), _READY_SECONDS)
+        ready = await observer.wait_for(lambda state: state.ready or state.failed, _READY_SECONDS)
         state = observer.state
     if ready and state.ready:
         print(f"{name} is ready  {state.url}\n  curl {state.url}", flush=True)
         return
     reason = state.reason or f"not Ready after {_READY_SECONDS:.0f} s"
     print(f"{document.where}: {name} is not ready: {reason}\n  upwell logs {name}", flush=True)
-
-
-def _failed(reason: str) -> bool:
-    return reason.startswith(("RevisionFailed", "RevisionMissing", "CommandMissing", "CommandNotFound"))
