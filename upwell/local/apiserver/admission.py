@@ -10,9 +10,8 @@ from upwell.api import admission
 from upwell.api.names import SYSTEM_NAMESPACE
 from upwell.api.objects import Object
 from upwell.api.resources import CONFIG_MAP, Resource
-from upwell.local.apiserver import builtin_types, errors
+from upwell.local.apiserver import errors
 from upwell.local.apiserver.catalog import is_custom
-from upwell.local.apiserver.errors import StatusError
 from upwell.local.apiserver.store import Store
 
 __all__ = ["Admission"]
@@ -36,14 +35,12 @@ class Admission:
         `strict` refuses fields that nobody knows, which are dropped otherwise.
         """
         if not is_custom(resource):
-            if strict:
-                _check_types(resource, obj)
             return obj
         try:
             return admission.admit(resource, obj, old, self._config, user=_USER, strict=strict)
         except admission.Denied as denied:
             if str(denied).startswith(_STRICT):
-                raise _cannot_be_handled(resource, str(denied)) from denied
+                raise errors.cannot_be_handled(resource, str(denied)) from denied
             message = f'admission webhook "{_WEBHOOK}" denied the request: validation failed: {denied}'
             raise errors.bad_request(message) from denied
 
@@ -51,17 +48,3 @@ class Admission:
         record = self._store.get(CONFIG_MAP, self._system_namespace, name)
         data = (record.obj.get("data") or {}) if record is not None else {}
         return {key: value for key, value in data.items() if key != "_example"}
-
-
-def _check_types(resource: Resource, obj: Object) -> None:
-    problems = builtin_types.check(resource, obj)
-    if problems.mismatches:
-        raise _cannot_be_handled(resource, ", ".join(problems.mismatches))
-    if problems.unknown:
-        unknown = ", ".join(f'unknown field "{path}"' for path in problems.unknown)
-        raise _cannot_be_handled(resource, f"{_STRICT}: {unknown}")
-
-
-def _cannot_be_handled(resource: Resource, why: str) -> StatusError:
-    kind = resource.kind
-    return errors.bad_request(f'{kind} in version "{resource.version}" cannot be handled as a {kind}: {why}')

@@ -12,9 +12,19 @@ from typing import Any, Final, NamedTuple
 
 from upwell.api.objects import Object
 from upwell.api.resources import EVENT, Resource
+from upwell.local.apiserver import errors
 from upwell.local.apiserver.catalog import is_custom
 
-__all__ = ["Field", "Problems", "check", "fields_of_model", "item_type", "model_name", "schema_name"]
+__all__ = [
+    "Field",
+    "Problems",
+    "check",
+    "fields_of_model",
+    "item_type",
+    "model_name",
+    "refuse_wrong_types",
+    "schema_name",
+]
 
 _MODULE: Final = "kubernetes_asyncio.client.models"
 _LIST: Final = re.compile(r"^list\[(.+)\]$")
@@ -88,6 +98,16 @@ def check(resource: Resource, obj: Object) -> Problems:
     if name:
         _check_model(obj, name, "", problems)
     return problems
+
+
+def refuse_wrong_types(resource: Resource, obj: Object) -> None:
+    """Raise StatusError (400) when an object of a built-in kind has values of a wrong type or unknown fields."""
+    problems = check(resource, obj)
+    if problems.mismatches:
+        raise errors.cannot_be_handled(resource, ", ".join(problems.mismatches))
+    if problems.unknown:
+        unknown = ", ".join(f'unknown field "{path}"' for path in problems.unknown)
+        raise errors.cannot_be_handled(resource, f"strict decoding error: {unknown}")
 
 
 def _check_model(value: Mapping[str, Any], model: str, path: str, problems: Problems) -> None:

@@ -18,6 +18,7 @@ __all__ = [
     "StatusError",
     "already_exists",
     "bad_request",
+    "cannot_be_handled",
     "conflict",
     "expired",
     "forbidden",
@@ -79,6 +80,12 @@ def qualified(resource: Resource) -> str:
 
 def bad_request(message: str) -> StatusError:
     return StatusError(400, "BadRequest", message)
+
+
+def cannot_be_handled(resource: Resource, why: str) -> StatusError:
+    """A body that does not fit the types of its kind."""
+    kind = resource.kind
+    return bad_request(f'{kind} in version "{resource.version}" cannot be handled as a {kind}: {why}')
 
 
 def not_found(resource: Resource, name: str) -> StatusError:

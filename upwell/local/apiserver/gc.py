@@ -7,18 +7,21 @@ may have died between the owner's end and its dependents'.
 """
 
 import asyncio
+import logging
 from typing import Final
 
 from upwell.api.objects import Object
 from upwell.api.resources import NAMESPACE
 from upwell.local.apiserver.catalog import Catalog
 from upwell.local.apiserver.deletion import FOREGROUND, ORPHAN, DeleteOptions, Deletion
+from upwell.local.apiserver.errors import StatusError
 from upwell.local.apiserver.records import Record
 from upwell.local.apiserver.store import Store
 from upwell.local.apiserver.worklist import Worklist
 
 __all__ = ["Collector"]
 
+_LOG: Final = logging.getLogger(__name__)
 _SLICE: Final = 100
 """Objects looked at between two turns of the event loop, so that a large cascade does not hold up requests."""
 
@@ -51,7 +54,11 @@ class Collector:
         """Look at up to `limit` objects; the answer is how many there were."""
         uids = self._worklist.take(limit)
         for uid in uids:
-            self._look_at(uid)
+            try:
+                self._look_at(uid)
+            except StatusError as error:
+                # Somebody made a permanent object the dependent of a missing one; the rest must still be collected.
+                _LOG.warning("object cannot be collected: %s", error)
         return len(uids)
 
     def _look_at(self, uid: str) -> None:

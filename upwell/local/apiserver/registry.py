@@ -11,6 +11,7 @@ from upwell.api.objects import Object
 from upwell.api.resources import CORE_SERVICE, LEASE, NAMESPACE, Resource
 from upwell.clock import Clock
 from upwell.local.apiserver import errors, scale
+from upwell.local.apiserver.builtin_types import refuse_wrong_types
 from upwell.local.apiserver.catalog import is_custom
 from upwell.local.apiserver.defaults import apply_defaults
 from upwell.local.apiserver.deletion import DeleteOptions, Deletion
@@ -78,9 +79,7 @@ class Registry:
         self._check_namespace(resource, namespace, obj)
         obj = for_create(resource, obj, self._clock.now())
         name = obj["metadata"]["name"]
-        apply_defaults(resource, obj)
-        validate(resource, obj)
-        obj = self._review(resource, obj, None, options.strict)
+        obj = self._completed(resource, obj, None, options.strict)
         if self.store.get(resource, namespace, name) is not None:
             raise errors.already_exists(resource, name)
         if resource == CORE_SERVICE:
@@ -170,13 +169,26 @@ class Registry:
 
     def _prepared(self, resource: Resource, obj: Object, old: Object, strict: bool) -> Object:
         obj = for_update(resource, obj, old)
-        apply_defaults(resource, obj)
-        validate(resource, obj)
-        validate_change(resource, obj, old)
-        obj = self._review(resource, obj, old, strict)
+        obj = self._completed(resource, obj, old, strict)
         if resource == CORE_SERVICE:
             self._addresses.assign(obj, old)
         return with_generation(resource, obj, old)
+
+    def _completed(self, resource: Resource, obj: Object, old: Object | None, strict: bool) -> Object:
+        """The object with all defaults, once nothing is wrong with it."""
+        if strict:
+            refuse_wrong_types(resource, obj)
+        try:
+            apply_defaults(resource, obj)
+            validate(resource, obj)
+            if old is not None:
+                validate_change(resource, obj, old)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            # Types are only looked at one by one when something trips over them: that costs, and clients of ours
+            # send what is right.
+            refuse_wrong_types(resource, obj)
+            raise errors.cannot_be_handled(resource, f"a field has a value of a wrong type ({error})") from error
+        return self._review(resource, obj, old, strict)
 
     def _store(self, resource: Resource, obj: Object, dry_run: bool) -> Record:
         if dry_run:

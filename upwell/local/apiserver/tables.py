@@ -1,6 +1,7 @@
 """Objects as tables, for `kubectl get`: the columns of each kind and the cells of a row."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from upwell.api.objects import Object
 from upwell.api.resources import Resource
@@ -37,7 +38,15 @@ def _definition(column: Column) -> Object:
 
 
 def _row(columns: Sequence[Column], obj: Object, version: str, include: str) -> Object:
-    row: Object = {"cells": [column.cell(obj) for column in columns]}
+    row: Object = {"cells": [_cell(column, obj) for column in columns]}
     if include != "None":
         row["object"] = obj if include == "Object" else partial(obj, version)
     return row
+
+
+def _cell(column: Column, obj: Object) -> Any:
+    try:
+        return column.cell(obj)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        # A field of a shape that nobody expects (status is not checked) must not hide all other objects.
+        return None

@@ -34,8 +34,9 @@ _SERVICE_RULE: Final = (
     " '[a-z]([-a-z0-9]*[a-z0-9])?')"
 )
 _IS_SUBDOMAIN: Final = re.compile(rf"(?=.{{1,253}}\Z){_SUBDOMAIN}\Z")
+_IS_LABEL: Final = re.compile(rf"(?=.{{1,63}}\Z){_LABEL}\Z")
 _NAMES: Final[Mapping[tuple[str, str], tuple[re.Pattern[str], str]]] = {
-    ("", "Namespace"): (re.compile(rf"(?=.{{1,63}}\Z){_LABEL}\Z"), _LABEL_RULE),
+    ("", "Namespace"): (_IS_LABEL, _LABEL_RULE),
     ("", "Service"): (re.compile(r"(?=.{1,63}\Z)[a-z]([-a-z0-9]*[a-z0-9])?\Z"), _SERVICE_RULE),
 }
 _QUALIFIED: Final = re.compile(rf"(({_SUBDOMAIN})/)?(?=[^/]{{1,63}}\Z)[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?\Z")
@@ -72,6 +73,11 @@ def check_type(resource: Resource, body: Any, namespace: str, name: str = "") ->
         )
     metadata.pop("managedFields", None)
     metadata.pop("selfLink", None)
+    for field in ("spec", "status"):
+        if body.get(field) is None:
+            body.pop(field, None)
+        elif not isinstance(body[field], dict):
+            raise errors.bad_request(f"{field} must be an object")
     return body
 
 
@@ -162,28 +168,32 @@ def _required(field: str, detail: str = "") -> Cause:
 
 
 def _pod_causes(obj: Object, path: str = "spec") -> list[Cause]:
-    spec = obj.get("spec")
-    containers = spec.get("containers") if isinstance(spec, dict) else None
+    spec = obj["spec"]
+    containers = spec.get("containers")
     if not isinstance(containers, list) or not containers:
         return [_required(f"{path}.containers")]
     causes = []
     for index, container in enumerate(containers):
-        if not isinstance(container, dict) or not container.get("name"):
-            causes.append(_required(f"{path}.containers[{index}].name"))
+        where = f"{path}.containers[{index}].name"
+        name = container.get("name") if isinstance(container, dict) else None
+        if not name:
+            causes.append(_required(where))
+        elif not isinstance(name, str) or not _IS_LABEL.match(name):
+            causes.append(_wrong(where, name, _LABEL_RULE))
+    grace = spec.get("terminationGracePeriodSeconds", 0)
+    if not isinstance(grace, int):
+        causes.append(_wrong(f"{path}.terminationGracePeriodSeconds", grace, "must be a whole number"))
     return causes
 
 
 def _deployment_causes(obj: Object) -> list[Cause]:
     spec = obj["spec"]
-    if not isinstance(spec, dict):
-        return [_wrong("spec", spec, "must be an object")]
     causes = []
     replicas = spec.get("replicas", 1)
     if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 0:
         causes.append(_wrong("spec.replicas", replicas, "must be greater than or equal to 0"))
     selector = spec.get("selector")
-    template = spec.get("template") if isinstance(spec.get("template"), dict) else {}
-    assert isinstance(template, dict)
+    template = spec["template"]
     if not isinstance(selector, dict) or not selector:
         return [*causes, _required("spec.selector")]
     labels = (template.get("metadata") or {}).get("labels") or {}
