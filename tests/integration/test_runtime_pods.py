@@ -21,7 +21,7 @@ from tests.integration.runtime_world import (
     world,
 )
 from upwell.api.objects import new_object
-from upwell.api.resources import CONFIG_MAP, ENDPOINT_SLICE, NODE, POD
+from upwell.api.resources import CONFIG_MAP, DEPLOYMENT, ENDPOINT_SLICE, NODE, POD
 from upwell.local.processes import identity_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -258,6 +258,19 @@ signal.signal(signal.SIGTERM, finish)
     assert left[0]["metadata"]["name"] != name
     assert (tmp_path / "finished").exists()
     await here.remove("deleted")
+
+
+async def test_pods_of_a_deployment_that_waits_for_their_end_are_not_replaced(here: World) -> None:
+    await here.deploy("foreground", app())
+    await here.ready_pods("foreground", 1)
+
+    await here.client.delete(DEPLOYMENT, "foreground", "default", propagation="Foreground")
+
+    async def gone() -> bool:
+        found, _ = await here.client.list(DEPLOYMENT, "default", fields="metadata.name=foreground")
+        return not found and not await here.pods("foreground")
+
+    await eventually(gone)
 
 
 async def test_a_pod_that_ignores_sigterm_is_killed_when_its_time_is_over(here: World) -> None:

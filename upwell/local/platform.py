@@ -82,7 +82,7 @@ class Platform:
                 group.create_task(self._apply(), name="manifests")
             await self._wait_ready()
         except* ApiError as errors:
-            raise PlatformError(f"the API server refused something: {errors.exceptions[0]}") from errors
+            raise PlatformError(f"the API server failed: {errors.exceptions[0]}") from errors
         except* PlatformError as errors:
             raise errors.exceptions[0] from None
 

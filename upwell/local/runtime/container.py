@@ -21,9 +21,11 @@ from upwell.local.runtime.logs import ContainerLog
 from upwell.local.runtime.prober import Outcome, attempt
 from upwell.local.runtime.probes import Probe, ProbeTracker, Role
 from upwell.local.runtime.spec import ContainerSpec
+from upwell.telemetry import log
 
 __all__ = ["Container", "Running", "State", "Terminated", "Waiting"]
 
+LOG = log.get("containers")
 EXPLAIN_AFTER: Final = 1.0
 """Seconds of not being ready after which the reason is looked for and shown; most starts are over by then."""
 LEAST_GRACE: Final = 2.0
@@ -67,7 +69,7 @@ class Container:
     def __init__(
         self,
         spec: ContainerSpec,
-        log: ContainerLog,
+        log_file: ContainerLog,
         launcher: Launcher,
         clock: Clock,
         changed: Callable[[], None],
@@ -77,7 +79,7 @@ class Container:
     ) -> None:
         """`explain` may say more about a container that is not ready; `once` makes exit code 0 the end."""
         self.spec = spec
-        self.log = log
+        self.log = log_file
         self.state: State = Waiting()
         self.last: Terminated | None = None
         self.restarts = 0
@@ -91,6 +93,7 @@ class Container:
         self._once = once
         self._process: Process | None = None
         self._stopping = asyncio.Event()
+        self._doubted = asyncio.Event()
         self._end_message = ""
 
     @property
@@ -107,7 +110,7 @@ class Container:
                 process = await self._launcher.launch(self.spec, self.log)
             except LaunchError as error:
                 self._become(Waiting(error.problem.reason, error.problem.message))
-                await self._pause(max(0.25, backoff.next(0.0)))
+                await self._wait_for(self._stopping, max(0.25, backoff.next(0.0)))
                 continue
             await self._watch(process)
             if self.completed or self._stopping.is_set():
@@ -115,7 +118,7 @@ class Container:
             pause = backoff.next(self._clock.monotonic() - began)
             if pause:
                 self._become(Waiting("CrashLoopBackOff", self._crash_message(pause)))
-                await self._pause(pause)
+                await self._wait_for(self._stopping, pause)
             self.restarts += 1
 
     async def stop(self, grace: float) -> None:
@@ -131,6 +134,13 @@ class Container:
         self._stopping.set()
         if self._process:
             self._process.signal(signal.SIGKILL)
+
+    def doubt(self) -> None:
+        """Take the container for not ready until its readiness probe has passed once more."""
+        if self.ready and self.spec.readiness:
+            self.ready = False
+            self._doubted.set()
+            self._changed()
 
     async def _watch(self, process: Process) -> None:
         """One run of the process, from start to exit."""
@@ -149,7 +159,9 @@ class Container:
             raise
         finally:
             probing.cancel()
-            await asyncio.gather(probing, return_exceptions=True)
+            outcome = (await asyncio.gather(probing, return_exceptions=True))[0]
+            if isinstance(outcome, Exception):
+                LOG.error("probing failed", container=process.name, error=repr(outcome))
             self._process = None
         self.started = self.ready = False
         self.not_ready_because = ""
@@ -173,34 +185,48 @@ class Container:
     async def _probe(self, process: Process) -> None:
         if self.spec.startup:
             await self._follow(self.spec.startup, Role.STARTUP, process)
+            if process.exited.done():
+                return
             self.started = True
             self.ready = self.spec.readiness is None
             self._changed()
         async with asyncio.TaskGroup() as group:
             if self.spec.readiness:
-                group.create_task(self._follow(self.spec.readiness, Role.READINESS, process), name="readiness probe")
+                group.create_task(self._follow_readiness(self.spec.readiness), name="readiness probe")
             if self.spec.liveness:
                 group.create_task(self._follow(self.spec.liveness, Role.LIVENESS, process), name="liveness probe")
 
     async def _follow(self, probe: Probe, role: Role, process: Process) -> None:
-        """Repeat a probe: a startup probe until it passes, the others while the process runs."""
-        if probe.initial_delay:
-            await self._clock.sleep(probe.initial_delay)
-        began = self._clock.monotonic()
-        tracker = ProbeTracker(probe, role, began)
+        """Repeat a startup probe until it passes, or a liveness probe for ever; end the process when it fails."""
+        await self._clock.sleep(probe.initial_delay)
+        tracker = ProbeTracker(probe, role, self._clock.monotonic())
         while True:
             outcome = await attempt(probe, self._execute)
             now = self._clock.monotonic()
-            changed = tracker.record(outcome.passed, now)
+            tracker.record(outcome.passed, now)
             if tracker.failed:
                 self._end_message = f"{role} probe failed: {outcome.message}"
                 await self._end(process, grace=10.0)
                 return
             if role is Role.STARTUP and tracker.passing:
                 return
-            if role is Role.READINESS:
-                await self._note_readiness(tracker.passing, changed, outcome, waited=now - began)
             await self._clock.sleep(tracker.delay(now))
+
+    async def _follow_readiness(self, probe: Probe) -> None:
+        """Repeat the readiness probe for ever, and from the beginning whenever its outcome is doubted."""
+        await self._clock.sleep(probe.initial_delay)
+        while True:
+            self._doubted.clear()
+            began = self._clock.monotonic()
+            tracker = ProbeTracker(probe, Role.READINESS, began)
+            while not self._doubted.is_set():
+                outcome = await attempt(probe, self._execute)
+                if self._doubted.is_set():
+                    break  # it may have been asked before there was reason to doubt
+                now = self._clock.monotonic()
+                changed = tracker.record(outcome.passed, now)
+                await self._note_readiness(tracker.passing, changed, outcome, waited=now - began)
+                await self._wait_for(self._doubted, tracker.delay(now))
 
     async def _note_readiness(self, ready: bool, changed: bool, outcome: Outcome, *, waited: float) -> None:
         reason = ""
@@ -242,13 +268,13 @@ class Container:
         how = f"exit code {last.exit_code}" if last else "an error"
         return f"{self.spec.name} ended with {how}; next start in {pause:.2g} s"
 
-    async def _pause(self, seconds: float) -> None:
-        """Wait, but not longer than until `stop`."""
-        sleeping = asyncio.create_task(self._clock.sleep(seconds), name="restart pause")
-        stopping = asyncio.create_task(self._stopping.wait(), name="stop")
+    async def _wait_for(self, event: asyncio.Event, seconds: float) -> None:
+        """Let time pass, but not longer than until `event`."""
+        sleeping = asyncio.create_task(self._clock.sleep(seconds), name="pause")
+        waiting = asyncio.create_task(event.wait(), name="end of the pause")
         try:
-            await asyncio.wait((sleeping, stopping), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((sleeping, waiting), return_when=asyncio.FIRST_COMPLETED)
         finally:
             sleeping.cancel()
-            stopping.cancel()
-            await asyncio.gather(sleeping, stopping, return_exceptions=True)
+            waiting.cancel()
+            await asyncio.gather(sleeping, waiting, return_exceptions=True)

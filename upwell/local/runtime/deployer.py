@@ -8,7 +8,7 @@ import asyncio
 from dataclasses import dataclass
 from functools import partial
 
-from upwell.api.objects import Key, Object, key_of, uid_of
+from upwell.api.objects import Key, Object, is_deleting, key_of, uid_of
 from upwell.api.resources import DEPLOYMENT
 from upwell.clock import Clock
 from upwell.cluster.client import Client
@@ -59,9 +59,9 @@ class Deployer:
 
     def deployment_changed(self, old: Object | None, new: Object | None) -> None:
         """Informer handler."""
-        if new is None:
-            assert old is not None
-            self._deleted(uid_of(old))
+        if new is None or is_deleting(new):
+            # In a foreground deletion the object stays until its pods are gone; they must not be replaced meanwhile.
+            self._deleted(uid_of(new or old or {"metadata": {}}))
             return
         uid = uid_of(new)
         current_hash = template_hash(new["spec"]["template"])

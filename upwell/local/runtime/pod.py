@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from upwell.api.objects import Key, Object, key_of, labels_of
 from upwell.clock import Clock
-from upwell.local.runtime.container import Container, Running, Waiting
+from upwell.local.runtime.container import Container, Running, Terminated, Waiting
 from upwell.local.runtime.launcher import Launcher
 from upwell.local.runtime.logs import PodLogs
 from upwell.local.runtime.prober import listens
@@ -63,7 +63,10 @@ class Pod:
         def container(item: ContainerSpec, once: bool) -> Container:
             log = logs.container(key.namespace, key.name, item.name)
             explain = pod._explain if item.queue_proxy else None
-            return Container(item, log, launcher, clock, pod._notify, explain=explain, once=once)
+            made = Container(
+                item, log, launcher, clock, lambda: pod._container_changed(made), explain=explain, once=once
+            )
+            return made
 
         pod.init_containers = [container(item, True) for item in spec.init_containers]
         pod.containers = [container(item, False) for item in spec.containers]
@@ -133,7 +136,12 @@ class Pod:
         for container in (*self.init_containers, *self.containers):
             container.kill()
 
-    def _notify(self) -> None:
+    def _container_changed(self, container: Container) -> None:
+        if isinstance(container.state, Terminated) and not container.spec.queue_proxy:
+            # What the sidecar's probe said of the app was said of a process that is gone.
+            for other in self.containers:
+                if other.spec.queue_proxy:
+                    other.doubt()
         self.changed(self)
 
     async def _explain(self) -> str:

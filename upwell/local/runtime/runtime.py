@@ -11,7 +11,7 @@ and a few seconds; when the owner is dead already, SIGKILL at once.
 import asyncio
 import base64
 import os
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,8 +20,9 @@ from upwell.api.names import LABEL_SLICE_MANAGER
 from upwell.api.objects import Object, key_of, new_object, timestamp
 from upwell.api.resources import CONFIG_MAP, CORE_SERVICE, DEPLOYMENT, ENDPOINT_SLICE, NODE, POD, SECRET
 from upwell.clock import Clock
+from upwell.cluster.backoff import Backoff
 from upwell.cluster.client import Client
-from upwell.cluster.errors import AlreadyExists, ApiError, NotFound
+from upwell.cluster.errors import AlreadyExists, ApiError, NotFound, Unavailable
 from upwell.cluster.informer import Informer
 from upwell.local.processes import Ledger
 from upwell.local.runtime.deployer import Deployer
@@ -98,14 +99,14 @@ class Runtime:
         self._host_ports.close()
 
     async def _begin(self, started: asyncio.Event) -> None:
-        await self._create_node()
+        await self._insist(self._create_node)
         services = Informer(self._client, CORE_SERVICE, clock=self._clock)
         pods = Informer(self._client, POD, clock=self._clock)
         deployments = Informer(self._client, DEPLOYMENT, clock=self._clock)
         for informer in (services, pods):
             self._spawn(informer.run(), f"watch of {informer.resource.plural}")
             await informer.wait_synced()
-        await self._remove_old_slices()
+        await self._insist(self._remove_old_slices)
         pods.add_handler(self._pods.api_changed)
         services.add_handler(self._endpoints.service_changed)
         deployments.add_handler(self._deployer.deployment_changed)
@@ -132,6 +133,16 @@ class Runtime:
             await work
         except Exception as error:
             LOG.error("a task failed", task=name, error=repr(error))
+
+    async def _insist(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do `work` once the API server is there to do it."""
+        backoff = Backoff()
+        while True:
+            try:
+                return await work()
+            except Unavailable as error:
+                LOG.warning("the API server is not there, trying again", error=str(error))
+                await self._clock.sleep(backoff.next())
 
     async def _upkeep(self) -> None:
         """What has to be looked at without an event: rollout deadlines and the size of logs."""

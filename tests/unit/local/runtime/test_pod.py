@@ -128,6 +128,22 @@ async def test_a_container_that_died_makes_the_pod_not_ready_at_once(begin: Begi
         assert not story.pod.ready
 
 
+async def test_the_sidecar_is_asked_again_when_the_app_behind_it_was_restarted(begin: Begin) -> None:
+    async with begin(container("app"), container("queue-proxy", readiness=READY, queue_proxy=True)) as story:
+        await story.clock.advance(1)
+        assert story.pod.ready
+
+        story.launcher.answers = {"ready?": 1}
+        story.launcher.started[0].exit(-9)
+        await story.clock.advance(1)
+        assert story.started() == ["app", "queue-proxy", "app"]
+        assert not story.pod.ready
+
+        story.launcher.answers = {}
+        await story.clock.advance(1)
+        assert story.pod.ready
+
+
 async def test_a_container_that_cannot_start_is_the_pods_problem(begin: Begin) -> None:
     refusal = LaunchError("CommandMissing", "container app has no command: add command: [...]")
     async with begin(container("app"), refusal=refusal) as story:
