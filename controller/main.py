@@ -14,7 +14,7 @@ from typing import Final
 from controller.config import VARIABLES, ProcessConfig
 from controller.controllers import Controllers
 from controller.health import serve_health
-from upwell.api.settings import Settings
+from upwell.api.config_leader_election import parse_leader_election
 from upwell.clock import Clock, SystemClock
 from upwell.cluster.client import Client
 from upwell.cluster.configmaps import ConfigMaps
@@ -77,15 +77,15 @@ async def _stand_for_election(
     config: ProcessConfig, client: Client, clock: Clock, config_maps: ConfigMaps, controllers: Controllers
 ) -> None:
     await config_maps.wait_synced()
-    times = Settings("config-leader-election", config_maps.get("config-leader-election"))
+    times = parse_leader_election(config_maps.get("config-leader-election"))
     elector = LeaderElector(
         client,
         LEASE,
         config.system_namespace,
         config.identity,
-        lease_duration=times.duration("lease-duration", 15, "leaseDuration", positive=True),
-        renew_deadline=times.duration("renew-deadline", 10, "renewDeadline", positive=True),
-        retry_period=times.duration("retry-period", 2, "retryPeriod", positive=True),
+        lease_duration=times.lease_duration,
+        renew_deadline=times.renew_deadline,
+        retry_period=times.retry_period,
         clock=clock,
     )
 

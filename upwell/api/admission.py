@@ -10,6 +10,7 @@ On a cluster the webhook calls `admit`; the embedded API server calls the very s
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from upwell.api.config_maps import validate_config_map
 from upwell.api.configs import ConfigSource, KindsConfig, read_kinds_config
 from upwell.api.configuration import default_configuration, validate_configuration
 from upwell.api.field_errors import Denied, FieldErrors
@@ -24,6 +25,7 @@ from upwell.api.internal_kinds import (
 from upwell.api.kind_schemas import SPECS
 from upwell.api.objects import Object, mutable
 from upwell.api.resources import (
+    CONFIG_MAP,
     CONFIGURATION,
     INGRESS,
     METRIC,
@@ -96,11 +98,14 @@ def admit(
     user: str = "",
     strict: bool = False,
 ) -> Object:
-    """The object as it is to be stored; raise Denied. Objects of kinds that are not ours come back as they are.
+    """The object as it is to be stored; raise Denied. Objects of kinds that are not ours come back as they are, and
+    so do config maps, of which ours are checked.
 
     `old` is the stored object on an update, None on a creation; not to be called for changes of the status alone.
     `user` is noted as creator and last modifier when given. `strict` refuses unknown fields.
     """
+    if resource is CONFIG_MAP:
+        validate_config_map(obj)
     if resource not in SPECS:
         return obj
     admitted = _read(resource, obj, strict=strict)

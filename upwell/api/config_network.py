@@ -30,6 +30,8 @@ class NetworkConfig:
     external_port: int = 0
     """Ours: the port that a public URL needs besides its host; 0 when it is the scheme's own."""
     system_internal_tls: bool = False
+    autocreate_domain_claims: bool = False
+    """Whether a DomainMapping makes the claim on its domain itself."""
 
 
 def parse_network(data: Mapping[str, str]) -> NetworkConfig:
@@ -45,6 +47,9 @@ def parse_network(data: Mapping[str, str]) -> NetworkConfig:
         default_external_scheme=settings.text("default-external-scheme", "http", "defaultExternalScheme"),
         external_port=settings.integer("external-port", 0, high=65535),
         system_internal_tls=_internal_tls(settings),
+        autocreate_domain_claims=settings.flag(
+            "autocreate-cluster-domain-claims", False, "autocreateClusterDomainClaims"
+        ),
     )
 
 

@@ -119,7 +119,7 @@ _VOLUME: Final = struct(
     persistentVolumeClaim=struct(claimName=kept(STRING), readOnly=BOOLEAN),
     hostPath=ANYTHING,
     csi=ANYTHING,
-    ephemeral=ANYTHING,
+    ephemeral=struct(volumeClaimTemplate=struct(metadata=defaulted(ANYTHING, {}), spec=ANYTHING)),
     image=ANYTHING,
 )
 POD_FIELDS: Final = {
