@@ -21,7 +21,7 @@ from upwell.local.apiserver.patch import Patcher
 from upwell.local.apiserver.records import Record
 from upwell.local.apiserver.selectors import Selector
 from upwell.local.apiserver.store import Store
-from upwell.local.apiserver.strategy import Addresses, for_create, for_status, for_update, with_generation
+from upwell.local.apiserver.strategy import assign_address, for_create, for_status, for_update, with_generation
 from upwell.local.apiserver.validation import check_type, validate, validate_change
 from upwell.local.apiserver.worklist import Worklist
 
@@ -52,7 +52,6 @@ class Registry:
         self._worklist = worklist
         self._review = review
         self._clock = clock
-        self._addresses = Addresses(self._addresses_in_use)
 
     def get(self, resource: Resource, namespace: str, name: str) -> Record:
         """Raise StatusError (404)."""
@@ -83,7 +82,7 @@ class Registry:
         if self.store.get(resource, namespace, name) is not None:
             raise errors.already_exists(resource, name)
         if resource == CORE_SERVICE:
-            self._addresses.assign(obj, None)
+            assign_address(obj, None, self._addresses)
         return self._store(resource, obj, options.dry_run)
 
     def update(
@@ -124,10 +123,7 @@ class Registry:
 
     def delete(self, resource: Resource, namespace: str, name: str, options: DeleteOptions) -> tuple[Record, bool]:
         """Delete an object; the answer is its state and whether it is gone already. Raise StatusError."""
-        record, gone = self._deletion.delete(self.get(resource, namespace, name), options)
-        if gone and resource == CORE_SERVICE and not options.dry_run:
-            self._addresses.release(record.obj)
-        return record, gone
+        return self._deletion.delete(self.get(resource, namespace, name), options)
 
     def delete_all(self, records: Iterable[Record], options: DeleteOptions) -> list[Record]:
         return [self.delete(one.resource, one.namespace, one.name, options)[0] for one in records]
@@ -171,7 +167,7 @@ class Registry:
         obj = for_update(resource, obj, old)
         obj = self._completed(resource, obj, old, strict)
         if resource == CORE_SERVICE:
-            self._addresses.assign(obj, old)
+            assign_address(obj, old, self._addresses)
         return with_generation(resource, obj, old)
 
     def _completed(self, resource: Resource, obj: Object, old: Object | None, strict: bool) -> Object:
@@ -199,5 +195,5 @@ class Registry:
             self._worklist.add(record.uid)
         return record
 
-    def _addresses_in_use(self) -> set[str]:
+    def _addresses(self) -> set[str]:
         return {record.fields["spec.clusterIP"] for record in self.store.records(CORE_SERVICE)}

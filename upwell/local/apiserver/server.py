@@ -22,6 +22,8 @@ from upwell.local.apiserver.routes import parse_target
 __all__ = ["Api", "is_loopback"]
 
 _LOG: Final = logging.getLogger(__name__)
+_KEEPALIVE_SECONDS: Final = 120.0
+"""More than clients keep an idle connection (Go: 90 s), so that none is closed while a request is on its way."""
 _HEALTH: Final = ("/healthz", "/livez", "/readyz")
 
 
@@ -35,7 +37,13 @@ class Api:
 
     def server(self) -> web.Server:
         """The server to run; a client that goes ends its watch at once."""
-        return web.Server(self.handle, request_factory=_request, handler_cancellation=True, access_log=None)
+        return web.Server(
+            self.handle,
+            request_factory=_request,
+            handler_cancellation=True,
+            access_log=None,
+            keepalive_timeout=_KEEPALIVE_SECONDS,
+        )
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         try:

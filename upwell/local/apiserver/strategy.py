@@ -7,7 +7,7 @@ together; the generation counts changes of what the client asks for, never of st
 
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Final
 
 from upwell.api.objects import Object, timestamp
@@ -16,7 +16,7 @@ from upwell.local.apiserver import errors
 from upwell.local.apiserver.catalog import is_custom
 from upwell.local.apiserver.errors import Cause
 
-__all__ = ["Addresses", "counts_generation", "for_create", "for_status", "for_update", "with_generation"]
+__all__ = ["assign_address", "counts_generation", "for_create", "for_status", "for_update", "with_generation"]
 
 _SERVER_OWNED: Final = (
     "uid",
@@ -102,34 +102,22 @@ def _asked(obj: Object) -> Object:
     return {field: value for field, value in obj.items() if field not in ("metadata", "status")}
 
 
-class Addresses:
-    """Gives Services their cluster IPs, from 10.96.0.0/12. Nothing listens there: they are for people to see."""
+def assign_address(obj: Object, old: Object | None, taken: Callable[[], Container[str]]) -> None:
+    """Give a Service a cluster IP, or keep the one that it has; `taken` tells those in use.
 
-    def __init__(self, taken: Callable[[], set[str]]) -> None:
-        """`taken` tells the addresses in use; asked once, at first need."""
-        self._load = taken
-        self._taken: set[str] | None = None
+    They are from 10.96.0.0/12, and for people to see: nothing listens there.
+    """
+    spec = obj["spec"]
+    if spec.get("type") == "ExternalName":
+        return
+    if not spec.get("clusterIP"):
+        spec["clusterIP"] = (old or {}).get("spec", {}).get("clusterIP") or _free_address(taken())
+    spec["clusterIPs"] = [spec["clusterIP"]]
 
-    def assign(self, obj: Object, old: Object | None) -> None:
-        """Give a Service its address, or keep the one that it has."""
-        spec = obj["spec"]
-        if spec.get("type") == "ExternalName":
-            return
-        if not spec.get("clusterIP"):
-            kept = (old or {}).get("spec", {}).get("clusterIP")
-            spec["clusterIP"] = kept or self._free()
-        spec["clusterIPs"] = [spec["clusterIP"]]
 
-    def release(self, obj: Object) -> None:
-        if self._taken is not None:
-            self._taken.discard(obj.get("spec", {}).get("clusterIP", ""))
-
-    def _free(self) -> str:
-        if self._taken is None:
-            self._taken = self._load()
-        while True:
-            number = random.randrange(1 << 8, 1 << 20)
-            address = f"10.{96 + (number >> 16)}.{number >> 8 & 255}.{number & 255}"
-            if address not in self._taken:
-                self._taken.add(address)
-                return address
+def _free_address(taken: Container[str]) -> str:
+    while True:
+        number = random.randrange(1 << 8, 1 << 20)
+        address = f"10.{96 + (number >> 16)}.{number >> 8 & 255}.{number & 255}"
+        if address not in taken:
+            return address
