@@ -74,21 +74,21 @@ def encode_request_head(
     peer = request.peer.encode()
     if b"x-forwarded-for" in fields and b"x-forwarded-for" not in remove:
         peer = b", ".join([*request.get_all(b"x-forwarded-for"), peer])
-    ends = b""
+    # Without a peer the request is our own.
+    ends = b"X-Forwarded-For: %b\r\n" % peer if peer else b""
     if b"te" in fields and any(token.split(b";")[0].strip() == b"trailers" for token in request.tokens(b"te")):
-        ends = b"TE: trailers\r\n"
+        ends += b"TE: trailers\r\n"
     if request.upgrade is not None:
         ends += b"Connection: Upgrade\r\nUpgrade: %b\r\n" % request.upgrade
     if request.chunked:
         ends += b"Transfer-Encoding: chunked\r\n"
     for line in add:
         ends += b"%b: %b\r\n" % line
-    return b"%b %b HTTP/1.1\r\n%b%bX-Forwarded-For: %b\r\n%b\r\n" % (
+    return b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (
         request.method,
         request.target,
         own_host,
         _forwarded_fields(request, drop),
-        peer,
         ends,
     )
 

@@ -258,6 +258,7 @@ class Exchange:
             self._end(Outcome.UPSTREAM_ABORTED)
             return
         self.state = PARKED
+        self._downstream.hold(False)
         self._engine.continues.discard(self)
         safe = not sent or self.request.method in IDEMPOTENT_METHODS
         failure = UpstreamFailure(kind, message, self._kept is not None and safe, sent)

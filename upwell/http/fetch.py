@@ -141,7 +141,7 @@ class FetchSide:
         """Never called: there is no body."""
 
     def hold(self, hold: bool) -> None:
-        """A request without a body never fills a buffer."""
+        """Of no interest here: there is no body."""
 
     def start_tunnel(self, head: ResponseHead, tunnel: Tunnel) -> None:
         """Never called: nobody asked for one."""

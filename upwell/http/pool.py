@@ -137,7 +137,8 @@ class Upstream:
             self._fail_first(FailureKind.CONNECT_TIMEOUT, text)
         except OSError as error:
             self._opening -= 1
-            why = os.strerror(error.errno).lower() if error.errno else str(error)
+            number = error.errno or 0
+            why = os.strerror(number).lower() if number > 0 else str(error)
             self._fail_first(FailureKind.CONNECT_REFUSED, f"dial tcp {self.host}:{self.port}: connect: {why}")
         except asyncio.CancelledError:
             self._opening -= 1
