@@ -2,7 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+RUNTIME := $(VENV)/.installed
+STAMP := $(VENV)/.installed-dev
+PIP := $(BIN)/pip install -qq --disable-pip-version-check
 SECONDS ?= 300
 PYTEST_ARGS ?=
 
@@ -12,15 +14,21 @@ PYTEST_ARGS ?=
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(STAMP): pyproject.toml
+$(RUNTIME): pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Upwell needs Python 3.11 to 3.13, this is %d.%d. Try: make PYTHON=python3.12" % v)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@echo "installing into $(VENV) …"
+	@$(PIP) -e .
+	@touch $@
+
+$(STAMP): $(RUNTIME)
+	@echo "installing the tools for development …"
+	@$(PIP) -e '.[dev]'
 	@touch $@
 
 setup: $(STAMP) ## make .venv and install
 
-demo: $(STAMP) ## from zero to N and back, on this machine
+demo: $(RUNTIME) ## from zero to N and back, on this machine
 	$(BIN)/upwell demo $(DEMO_ARGS)
 
 test: lint unit golden integration fuzz ## everything CI runs

@@ -18,8 +18,7 @@ from tests.integration.running import EXAMPLES, Up, alive, eventually, resident_
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks into /proc, which only Linux has")
 
-STREAM_BYTES = int(os.environ.get("UPWELL_TEST_STREAM_BYTES", str(192 << 20)))
-"""Set it to 1073741824 for the full gigabyte."""
+STREAM_BYTES = 1 << 30
 
 RECORDER = """
 import os, sys
