@@ -65,8 +65,7 @@ async def _serve(config: ActivatorConfig, client: Client, stop: asyncio.Event) -
     objects = Informer(client, SERVERLESS_SERVICE, clock=clock)
     services = Informer(client, CORE_SERVICE, labels=names.LABEL_SKS, clock=clock)
     endpoints = EndpointTracker(slices)
-    reachable, errors = metrics.stats_reachable.labels("autoscaler"), metrics.stats_errors.labels("autoscaler")
-    sender = StatSender(endpoints, config.system_namespace, clock, reachable, errors)
+    sender = StatSender(endpoints, config.system_namespace, clock, metrics.stats_reachable, metrics.stats_errors)
     reporter = ConcurrencyReporter(config.pod_name, sender.send, clock, metrics.concurrency)
     prober = Prober(engine, clock, timeout=config.probe_timeout, frequency=config.probe_frequency)
     reconciler = ServerlessServices(

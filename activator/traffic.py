@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from activator.backends import Backends
 from activator.cold_start import ColdStart
-from activator.metrics import Metrics
+from activator.metrics import Metrics, RevisionMetrics
 from activator.probe_answers import text
 from activator.reporter import ConcurrencyReporter
 from activator.revisions import Revision
@@ -106,9 +106,7 @@ class Traffic:
         self.backends = Backends(shared.prober, shared.tasks, shared.clock, self.cold_start, self._set_healthy)
         self._shared = shared
         self._addresses: dict[str, Address] = {}
-        self._short = (revision.key.namespace, revision.key.name)
-        self._queued = shared.metrics.queued.labels(*self._short)
-        self._active = shared.metrics.active.labels(*self._short)
+        self._metrics = RevisionMetrics(shared.metrics, revision)
 
     # What the application reports.
 
@@ -132,7 +130,7 @@ class Traffic:
             return
         passage.queued = self._shared.clock.monotonic()
         passage.cold = not self._addresses
-        self._queued.value += 1
+        self._metrics.queued.value += 1
 
     def ended(self, exchange: Exchange, passage: Passage) -> None:
         """A request is over, whatever became of it."""
@@ -140,7 +138,7 @@ class Traffic:
             self._leave_pod(passage)
             self._pump()
         elif self.throttler.cancel(exchange):
-            self._queued.value -= 1
+            self._metrics.queued.value -= 1
         self._shared.reporter.request_out(self.revision.key)
         self._observe(exchange, passage)
 
@@ -148,14 +146,15 @@ class Traffic:
         """The pod could not answer: try again where the failure table allows it, else say so."""
         assert passage.address is not None, "only a forwarded request fails"
         self._leave_pod(passage)
-        if failure.kind in _UNREACHED:
-            self.backends.suspect(passage.address)
         if failure.retryable and exchange.attempts < ATTEMPTS_MOST:
-            self._shared.metrics.retries.labels(*self._short).inc()
-            self._queued.value += 1
+            self._metrics.retries.inc()
+            self._metrics.queued.value += 1
             self.throttler.put_back(exchange)
         else:
             exchange.respond(*_failed_answer(failure))
+        # After the request is back in line: what follows gives free slots away, and it comes first.
+        if failure.kind in _UNREACHED:
+            self.backends.suspect(passage.address)
         self._pump()
 
     # What the cluster says.
@@ -175,6 +174,7 @@ class Traffic:
         for exchange in self.throttler.waiting_items():
             exchange.respond(status, headers, body)
         self._set_healthy([])
+        self._metrics.close()
 
     # What follows.
 
@@ -190,12 +190,12 @@ class Traffic:
         """Send on everyone for whom there is a slot."""
         while (taken := self.throttler.take()) is not None:
             exchange, pod = taken
-            self._queued.value -= 1
+            self._metrics.queued.value -= 1
             self._forward(exchange, exchange.context, pod)
 
     def _forward(self, exchange: Exchange, passage: Passage, pod: Pod) -> None:
         passage.pod = pod
-        self._active.value += 1
+        self._metrics.active.value += 1
         destination = pod.target
         if destination is None:
             address = self._addresses[pod.address]
@@ -215,14 +215,12 @@ class Traffic:
     def _leave_pod(self, passage: Passage) -> None:
         pod, passage.pod = passage.pod, None
         assert pod is not None
-        self._active.value -= 1
+        self._metrics.active.value -= 1
         self.throttler.release(pod)
 
     def _observe(self, exchange: Exchange, passage: Passage) -> None:
         now = self._shared.clock.monotonic()
-        method = exchange.request.method.decode("latin-1")
-        labels = (*self.revision.metric_labels, method, str(exchange.status))
-        self._shared.metrics.durations.labels(*labels).observe(now - exchange.started)
+        self._metrics.ended(exchange, now - exchange.started)
         if passage.cold and exchange.outcome is Outcome.COMPLETED:
             histograms = self._shared.metrics.cold_start_phases
             for phase, seconds in self.cold_start.phases(exchange.started, passage.queued, now).items():

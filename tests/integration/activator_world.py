@@ -37,29 +37,46 @@ async def eventually(look: Callable[[], T], *, seconds: float = 20) -> T:
     return found
 
 
+class ApiServer:
+    """An embedded API server that can go away and come back with what it knew."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.kubeconfig = folder / "kubeconfig"
+        self._process: subprocess.Popen[str] | None = None
+        self._port = 0
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "upwell.local.apiserver", "--port", str(self._port)]
+        command += ["--logs-dir", str(self._folder), "--db", str(self._folder / "objects.db")]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        self._port = json.loads(self._process.stdout.readline())["port"]
+        cluster = {"name": "test", "cluster": {"server": f"http://127.0.0.1:{self._port}"}}
+        context = {"name": "test", "context": {"cluster": "test", "user": "test"}}
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "test",
+            "contexts": [context],
+            "clusters": [cluster],
+            "users": [{"name": "test", "user": {}}],
+        }
+        self.kubeconfig.write_text(yaml.safe_dump(config))
+
+    def stop(self) -> None:
+        assert self._process is not None
+        with self._process as process:
+            process.terminate()
+
+
 @pytest.fixture(scope="session", name="api_server")
-def api_server_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The kubeconfig of a running embedded API server."""
-    folder = tmp_path_factory.mktemp("api")
-    command = [sys.executable, "-m", "upwell.local.apiserver", "--port", "0", "--logs-dir", str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        port = json.loads(process.stdout.readline())["port"]
-        kubeconfig = folder / "kubeconfig"
-        kubeconfig.write_text(
-            yaml.safe_dump(
-                {
-                    "apiVersion": "v1",
-                    "kind": "Config",
-                    "current-context": "test",
-                    "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-                    "clusters": [{"name": "test", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
-                    "users": [{"name": "test", "user": {}}],
-                }
-            )
-        )
-        yield kubeconfig
-        process.terminate()
+def api_server_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """One for all tests; a test that stops it starts it again."""
+    server = ApiServer(tmp_path_factory.mktemp("api"))
+    server.start()
+    yield server
+    server.stop()
 
 
 def free_ports(count: int) -> list[int]:
@@ -173,8 +190,8 @@ class FakeAutoscaler:
 class World:
     """The cluster as the activator sees it, and the activator."""
 
-    def __init__(self, kubeconfig: Path, client: Client, session: aiohttp.ClientSession, log: Path) -> None:
-        self.kubeconfig = kubeconfig
+    def __init__(self, api_server: ApiServer, client: Client, session: aiohttp.ClientSession, log: Path) -> None:
+        self.api_server = api_server
         self.client = client
         self.session = session
         self.log = log
@@ -189,7 +206,7 @@ class World:
     async def start_activator(self, *, wait: bool = True, **env: str) -> None:
         settings = {
             **os.environ,
-            "KUBECONFIG": str(self.kubeconfig),
+            "KUBECONFIG": str(self.api_server.kubeconfig),
             "POD_NAME": "activator-1",
             "POD_IP": "127.0.0.1",
             "UPWELL_BIND_HOST": "127.0.0.1",
@@ -206,7 +223,7 @@ class World:
 
     async def until_healthy(self) -> None:
         async with asyncio.timeout(20):
-            while await self.health() != 200:  # noqa: ASYNC110 - another process
+            while await self.health() != 200:
                 assert self.process is not None
                 assert self.process.returncode is None, self.log.read_text()
                 await asyncio.sleep(0.02)
@@ -301,9 +318,9 @@ def endpoint_slice(namespace: str, service: str, suffix: str, ports: dict[str, i
 
 
 @pytest_asyncio.fixture(name="world")
-async def world_fixture(api_server: Path, tmp_path: Path) -> AsyncIterator[World]:
+async def world_fixture(api_server: ApiServer, tmp_path: Path) -> AsyncIterator[World]:
     """An empty cluster; the test starts the activator."""
-    client = await Client.connect(str(api_server))
+    client = await Client.connect(str(api_server.kubeconfig))
     connector = aiohttp.TCPConnector(limit=0)
     session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=60))
     world = World(api_server, client, session, tmp_path / "activator.log")

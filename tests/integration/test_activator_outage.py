@@ -1,0 +1,54 @@
+"""Traffic goes on when the API server, the autoscaler, or both are gone, and all is caught up with afterwards."""
+
+import asyncio
+
+from tests.integration.activator_world import FakePod, World, api_server_fixture, eventually, world_fixture
+
+__all__ = ["api_server_fixture", "world_fixture"]
+
+
+async def test_requests_are_served_while_api_server_and_autoscaler_are_gone(world: World) -> None:
+    autoscaler = await world.add_autoscaler()
+    used, unused = [await FakePod(ready=True).listen() for _ in range(2)]
+    for name, pod in (("used", used), ("unused", unused)):
+        await world.add_revision(name)
+        await world.add_pod(name, pod, ready=True)
+    await world.start_activator()
+    assert (await world.ask("used")).status == 200
+
+    world.api_server.stop()
+    await autoscaler.close()
+    try:
+        replies = [await world.ask(name) for name in ("used", "unused", "used")]
+        healthy = await world.health()
+    finally:
+        world.api_server.start()
+
+    assert [reply.status for reply in replies] == [200] * 3
+    assert healthy == 200
+    more = await FakePod(ready=True).listen()
+    await world.add_revision("after")
+    await world.add_pod("after", more, ready=True)
+    async with asyncio.timeout(20):
+        while (await world.ask("after")).status == 404:  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.05)
+    assert more.seen
+
+
+async def test_an_activator_that_starts_without_an_api_server_serves_once_there_is_one(world: World) -> None:
+    pod = await FakePod(ready=True).listen()
+    await world.add_revision("later")
+    await world.add_pod("later", pod, ready=True)
+    world.api_server.stop()
+    try:
+        await world.start_activator(wait=False)
+        async with asyncio.timeout(20):
+            while await world.health() == 0:  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.02)
+        assert await world.health() == 500
+        asked = asyncio.create_task(world.ask("later"))
+    finally:
+        world.api_server.start()
+
+    assert (await asked).status == 200
+    await eventually(lambda: pod.seen)
