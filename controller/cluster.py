@@ -1,12 +1,12 @@
 """What every reconciler shares: the client, one cache per resource, settings, time, and the voice for events."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from controller.settings import Settings
 from upwell.api.names import LABEL_REVISION
-from upwell.api.objects import Object, is_controlled_by, name_of, namespace_of
+from upwell.api.objects import Object, name_of, namespace_of
 from upwell.api.resources import (
     CONFIGURATION,
     CORE_SERVICE,
@@ -74,6 +74,3 @@ class Cluster:
             )
         except NotFound:
             pass
-
-    def controlled(self, resource: Resource, owner: Object, candidates: Iterable[Object]) -> list[Object]:
-        return [obj for obj in candidates if is_controlled_by(obj, owner)]

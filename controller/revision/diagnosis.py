@@ -37,8 +37,13 @@ def deployment_timed_out(deployment: Object) -> bool:
     )
 
 
-def diagnose(deployment: Object, pods: Iterable[Object], *, ever_ready: bool) -> list[Failure]:
-    """What is wrong with the pods that `deployment` wants; nothing while any of them is available."""
+def diagnose(
+    deployment: Object, pods: Iterable[Object], *, ever_ready: bool, room_comes: bool = False
+) -> list[Failure]:
+    """What is wrong with the pods that `deployment` wants; nothing while any of them is available.
+
+    `room_comes`: a pod that finds no node will get one, from an autoscaler of nodes, and has not failed.
+    """
     wanted = deployment["spec"].get("replicas") or 0
     if not wanted or (deployment.get("status") or {}).get("availableReplicas"):
         return []
@@ -49,7 +54,7 @@ def diagnose(deployment: Object, pods: Iterable[Object], *, ever_ready: bool) ->
     failures = [
         Failure(RESOURCES_AVAILABLE, condition.get("reason", ""), condition.get("message", ""))
         for condition in status.get("conditions") or ()
-        if condition["type"] == "PodScheduled" and condition["status"] == FALSE
+        if condition["type"] == "PodScheduled" and condition["status"] == FALSE and not room_comes
     ]
     impatient = deployment_timed_out(deployment) or not ever_ready
     for container in status.get("containerStatuses") or ():

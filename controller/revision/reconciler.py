@@ -106,7 +106,12 @@ class RevisionController:
         if not is_current(existing, wanted):
             existing = await self._cluster.client.update(DEPLOYMENT, updated_deployment(existing, wanted))
         pods = self._cluster.informers[POD].by_index(POD_INDEX, f"{namespace}/{name_of(revision)}")
-        failures = diagnose(existing, pods, ever_ready=self._was_initialized(revision))
+        failures = diagnose(
+            existing,
+            pods,
+            ever_ready=self._was_initialized(revision),
+            room_comes=settings.deployment.pods_are_always_schedulable,
+        )
         follow_deployment(conditions, existing, failures, self._cluster.clock.now())
         return existing
 
