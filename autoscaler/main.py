@@ -16,6 +16,7 @@ from autoscaler.cluster_settings import ClusterSettings
 from autoscaler.collecting import Collecting
 from autoscaler.config import VARIABLES, ProcessConfig
 from autoscaler.deciders import Deciders
+from autoscaler.election import BUCKET, CONFIG_LEADER_ELECTION, elector, free_lease_of_gone_pod
 from autoscaler.metrics import AutoscalerMetrics
 from autoscaler.podautoscalers import PodAutoscalers
 from autoscaler.pods import Pods
@@ -41,14 +42,12 @@ from upwell.api.resources import (
     SERVERLESS_SERVICE,
     Resource,
 )
-from upwell.api.settings import Settings
 from upwell.api.stat import Stat
 from upwell.clock import Clock, SystemClock
 from upwell.cluster.client import Client
 from upwell.cluster.configmaps import ConfigMaps
 from upwell.cluster.endpoints import EndpointTracker
 from upwell.cluster.informer import Informer
-from upwell.cluster.leader import LeaderElector
 from upwell.cluster.reconciler import Reconciler
 from upwell.cluster.runtime import run_component, running
 from upwell.http import Engine
@@ -62,7 +61,6 @@ __all__ = ["main", "serve"]
 LOG: Final = log.get()
 WORKERS: Final = 16
 """Reconciles under way at once; each waits for the API server most of its time."""
-BUCKET: Final = "autoscaler-bucket-00-of-01"
 
 
 def main() -> None:
@@ -225,18 +223,11 @@ class Autoscaler:
 
     async def _stand_for_election(self) -> None:
         await self._config_maps.wait_synced()
-        times = Settings("config-leader-election", self._config_maps.get("config-leader-election"))
-        elector = LeaderElector(
-            self._client,
-            BUCKET,
-            self._config.system_namespace,
-            self._config.identity,
-            lease_duration=times.duration("lease-duration", 15, "leaseDuration", positive=True),
-            renew_deadline=times.duration("renew-deadline", 10, "renewDeadline", positive=True),
-            retry_period=times.duration("retry-period", 2, "retryPeriod", positive=True),
-            clock=self._clock,
-        )
-        await elector.run(self._lead)
+        namespace, identity = self._config.system_namespace, self._config.identity
+        data = self._config_maps.get(CONFIG_LEADER_ELECTION)
+        candidate = elector(self._client, namespace, identity, data, self._clock)
+        await free_lease_of_gone_pod(self._client, namespace)
+        await candidate.run(self._lead)
 
     async def _lead(self) -> None:
         """Collect, decide and write, until cancelled."""

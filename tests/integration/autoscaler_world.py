@@ -2,26 +2,28 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import signal
+import socket
+import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import aiohttp
+import pytest
 import pytest_asyncio
+import yaml
 from aiohttp import web
 
-from tests.integration.activator_world import endpoint_slice, free_ports
 from upwell.api import names
 from upwell.api.objects import Object, controller_reference, mutable, name_of, new_object, timestamp
 from upwell.api.resources import (
     CONFIG_MAP,
     DEPLOYMENT,
     ENDPOINT_SLICE,
-    LEASE,
-    METRIC,
     POD,
     POD_AUTOSCALER,
     SERVERLESS_SERVICE,
@@ -29,10 +31,58 @@ from upwell.api.resources import (
 from upwell.api.stat import Stat, WireStatMessage, encode_messages, encode_stat
 from upwell.clock import SystemClock
 from upwell.cluster.client import Client
-from upwell.cluster.errors import ApiError, NotFound, Unavailable
+from upwell.cluster.errors import ApiError, NotFound
 from upwell.cluster.informer import Informer
 
 NAMESPACE = "default"
+
+
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [int(one.getsockname()[1]) for one in sockets]
+
+
+class Server:
+    """An embedded API server on a port of its own, whose objects outlive it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_ports(1)[0]
+        self.kubeconfig = folder / "kubeconfig"
+        self.process: subprocess.Popen[str] | None = None
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "test",
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+            "clusters": [{"name": "test", "cluster": {"server": f"http://127.0.0.1:{self.port}"}}],
+            "users": [{"name": "test", "user": {}}],
+        }
+        self.kubeconfig.write_text(yaml.safe_dump(config))
+
+    def start(self) -> None:
+        words = ["--port", str(self.port), "--db", str(self.folder / "api.db"), "--logs-dir", str(self.folder)]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "upwell.local.apiserver", *words], stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        assert json.loads(self.process.stdout.readline())["port"] == self.port
+
+    def stop(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@pytest.fixture(name="server")
+def server_fixture(tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path)
+    server.start()
+    yield server
+    server.stop()
 
 
 class Playground:
@@ -112,9 +162,7 @@ class Playground:
             return
         with contextlib.suppress(NotFound):
             await self.client.delete(ENDPOINT_SLICE, f"{name}-public", NAMESPACE)
-        public = endpoint_slice(NAMESPACE, name, "public", {"http": self.port}, ready=True)
-        public["metadata"]["labels"][names.LABEL_SERVICE_TYPE] = names.SERVICE_TYPE_PUBLIC
-        await self.client.create(ENDPOINT_SLICE, public)
+        await self.client.create(ENDPOINT_SLICE, public_slice(name, self.port))
         now = timestamp(SystemClock().now())
         proxied = "True" if service["spec"]["mode"] == "Proxy" else "False"
         known = {one["type"]: one for one in (service.get("status") or {}).get("conditions", ())}
@@ -143,6 +191,19 @@ class Playground:
                 await self.client.update_status(POD, {**pod, "status": running_status()})
         for pod in sorted(found, key=name_of)[wanted:]:
             await self.client.delete(POD, name_of(pod), NAMESPACE)
+
+
+def public_slice(revision: str, port: int) -> Object:
+    labels = {names.LABEL_SLICE_SERVICE: revision, names.LABEL_SERVICE_TYPE: names.SERVICE_TYPE_PUBLIC}
+    return new_object(
+        ENDPOINT_SLICE,
+        NAMESPACE,
+        f"{revision}-public",
+        metadata={"labels": labels},
+        addressType="IPv4",
+        ports=[{"name": "http", "port": port, "protocol": "TCP"}],
+        endpoints=[{"addresses": ["127.0.0.1"], "conditions": {"ready": True}}],
+    )
 
 
 def running_status() -> dict[str, object]:
@@ -291,11 +352,11 @@ class World:
 
 
 @pytest_asyncio.fixture(name="world")
-async def world_fixture(api_server: Path, tmp_path: Path) -> AsyncIterator[World]:
+async def world_fixture(server: Server, tmp_path: Path) -> AsyncIterator[World]:
     """An empty cluster that is played; the test starts the autoscaler."""
-    client = await Client.connect(str(api_server))
+    client = await Client.connect(str(server.kubeconfig))
     session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20))
-    world = World(api_server, client, session, tmp_path / "autoscaler.log")
+    world = World(server.kubeconfig, client, session, tmp_path / "autoscaler.log")
     await world.play.listen()
     playing = asyncio.create_task(world.play.run())
     try:
@@ -305,17 +366,7 @@ async def world_fixture(api_server: Path, tmp_path: Path) -> AsyncIterator[World
         await asyncio.gather(playing, return_exceptions=True)
         if world.process is not None:
             await world.stop(signal.SIGKILL)
-        with contextlib.suppress(Unavailable):
-            await _clean(client)
         await world.play.close()
         await session.close()
         await client.close()
         print(world.log.read_text() if world.log.exists() else "")
-
-
-async def _clean(client: Client) -> None:
-    kinds = (POD_AUTOSCALER, SERVERLESS_SERVICE, METRIC, DEPLOYMENT, POD, ENDPOINT_SLICE, CONFIG_MAP, LEASE)
-    for resource in kinds:
-        for obj in (await client.list(resource))[0]:
-            with contextlib.suppress(NotFound):
-                await client.delete(resource, name_of(obj), obj["metadata"].get("namespace", ""))

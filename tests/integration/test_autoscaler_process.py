@@ -8,14 +8,15 @@ import sys
 import aiohttp
 import pytest
 
-from tests.integration.activator_world import api_server_fixture, free_ports
-from tests.integration.autoscaler_world import World, world_fixture
+from tests.integration.autoscaler_world import World, free_ports, server_fixture, world_fixture
 from upwell.api import names
-from upwell.api.resources import LEASE
+from upwell.api.objects import new_object
+from upwell.api.resources import LEASE, POD
 from upwell.api.stat import Stat, WireStatMessage, encode_messages
 
-__all__ = ["api_server_fixture", "world_fixture"]
+__all__ = ["server_fixture", "world_fixture"]
 
+PAUSE = {"containers": [{"name": "pause", "image": "upwell.local/autoscaler"}]}
 REFUSED = "upwell_autoscaler_stats_refused_total"
 
 
@@ -66,6 +67,7 @@ async def test_on_sigterm_activators_are_sent_elsewhere_and_the_lease_is_given_b
 
 async def test_only_one_of_two_acts_and_the_other_takes_over(world: World) -> None:
     await world.config("config-leader-election", lease_duration="2s", renew_deadline="1500ms", retry_period="200ms")
+    await world.client.create(POD, new_object(POD, names.SYSTEM_NAMESPACE, "autoscaler-1", spec=PAUSE))
     await world.start()
     first = world.process
     world.ports = dict(zip((8080, 9090), free_ports(2), strict=True))

@@ -4,10 +4,9 @@ import asyncio
 import signal
 import time
 
-from tests.integration.activator_world import api_server_fixture
-from tests.integration.autoscaler_world import World, world_fixture
+from tests.integration.autoscaler_world import World, server_fixture, world_fixture
 
-__all__ = ["api_server_fixture", "world_fixture"]
+__all__ = ["server_fixture", "world_fixture"]
 
 
 async def test_a_quiet_revision_goes_to_zero_and_wakes_on_a_report(world: World) -> None:
@@ -72,7 +71,9 @@ async def test_a_killed_autoscaler_comes_back_and_scales_nothing_down(world: Wor
     await world.add_revision("loaded", target="10", window="6s", target_burst_capacity="0")
     await world.until_replicas(5)  # 30 / (10 x 0.7), rounded up
     await world.until("loaded", "Active", "True")
-    modes = list(world.play.modes)
+    async with asyncio.timeout(10):
+        while world.play.modes != ["Proxy", "Serve"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
     await world.stop(signal.SIGKILL)
     await world.start()
@@ -83,4 +84,4 @@ async def test_a_killed_autoscaler_comes_back_and_scales_nothing_down(world: Wor
 
     assert max(world.play.replicas) == world.play.replicas[-1] == 5
     assert world.play.replicas == sorted(world.play.replicas)
-    assert world.play.modes == modes
+    assert world.play.modes == ["Proxy", "Serve"]
