@@ -51,6 +51,8 @@ class ServiceState:
     failed: bool = False
     """Ready is False, for the current generation; `reason` says why."""
     reason: str = ""
+    pod_trouble: str = ""
+    """What a pod that is not ready says of itself."""
     url: str = ""
     desired: int = 0
     pods: int = 0
@@ -96,6 +98,8 @@ class Observer:
         for pod in pods:
             self._note_start(pod, now)
         state.pods = len(pods)
+        troubles = (condition(pod, "Ready").get("message") for pod in pods if not is_pod_ready(pod))
+        state.pod_trouble = next(filter(None, troubles), "")
         state.ready_pods = sum(is_pod_ready(pod) for pod in pods)
         self._changed.set()
         self._changed = asyncio.Event()

@@ -17,7 +17,7 @@ from upwell.local.platform import Platform, PlatformError
 
 __all__ = ["up"]
 
-_READY_SECONDS = 60.0
+_READY_SECONDS = 30.0
 
 
 async def up(files: list[str], namespace: str, port: int) -> None:
@@ -83,5 +83,6 @@ async def announce(platform: Platform, document: Document) -> None:
     if ready and state.ready:
         print(f"{name} is ready  {state.url}\n  curl {state.url}", flush=True)
         return
-    reason = state.reason or f"not Ready after {_READY_SECONDS:.0f} s"
+    reason = state.reason if state.failed else state.pod_trouble or state.reason
+    reason = reason if ready else f"still waiting after {_READY_SECONDS:.0f} s: {reason or 'no reason given'}"
     print(f"{document.where}: {name} is not ready: {reason}\n  upwell logs {name}", flush=True)
