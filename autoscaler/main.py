@@ -106,6 +106,11 @@ class Autoscaler:
 
         self._config_maps = ConfigMaps(self._client, self._config.system_namespace, clock=self._clock)
         self._settings = ClusterSettings(self._config_maps.get)
+        self._registry.gauge_from(
+            "upwell_autoscaler_config_maps_refused",
+            "Versions of config maps that could not be used since the start.",
+            lambda: self._settings.refused,
+        )
         self._autoscalers = follow(POD_AUTOSCALER)
         self._services = follow(SERVERLESS_SERVICE)
         self._collected = follow(METRIC)

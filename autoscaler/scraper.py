@@ -21,13 +21,13 @@ from autoscaler.timeline import Timeline
 from upwell.api.objects import Key
 from upwell.api.stat import Stat, StatError, decode_stat
 from upwell.clock import Clock
-from upwell.http import FetchError
+from upwell.http import FetchError, FetchResult
 from upwell.policy.capacity import sample_size, scrape_average
 from upwell.policy.collector import Collection, Collector, implausible
 from upwell.telemetry import log
 from upwell.telemetry.metrics import Histogram
 
-__all__ = ["Fetched", "Fetcher", "ScrapeFailed", "Scraper", "candidates"]
+__all__ = ["Fetcher", "ScrapeFailed", "Scraper", "candidates"]
 
 LOG: Final = log.get("scraper")
 SCRAPE_PERIOD: Final = 1.0
@@ -37,17 +37,6 @@ PARALLEL_FETCHES: Final = 256
 BODY_MOST: Final = 6 * 10 + 256 + 20
 """Bytes: six fields of ten at most, the longest pod name, and the tags."""
 MEDIA_TYPE: Final = b"application/protobuf"
-
-
-class Fetched(Protocol):
-    """A whole response."""
-
-    @property
-    def status(self) -> int: ...
-    @property
-    def headers(self) -> list[tuple[bytes, bytes]]: ...
-    @property
-    def body(self) -> bytes: ...
 
 
 class Fetcher(Protocol):
@@ -63,7 +52,7 @@ class Fetcher(Protocol):
         *,
         timeout: float,
         max_body: int,
-    ) -> Fetched: ...
+    ) -> FetchResult: ...
 
 
 class ScrapeFailed(Exception):  # noqa: N818  # it is what happened, not a class of bugs
@@ -193,9 +182,9 @@ def candidates(pods: Sequence[ReadyPod], wanted: int, settled: float, rng: rando
     return old + young
 
 
-def _read(response: Fetched) -> Stat:
+def _read(response: FetchResult) -> Stat:
     if not 200 <= response.status < 300:
         raise StatError(f"the answer was {response.status}")
-    if not any(name.lower() == b"content-type" and value == MEDIA_TYPE for name, value in response.headers):
+    if response.get(b"content-type") != MEDIA_TYPE:
         raise StatError("unsupported metric type")
     return decode_stat(response.body)

@@ -7,9 +7,7 @@ made; later only its spec is kept in step. Durations are nanoseconds. Source: co
 from typing import Any, Final
 
 from upwell.api.conditions import READY, Conditions, ConditionSet
-from upwell.api.names import LABEL_REVISION
 from upwell.api.objects import (
-    Key,
     Object,
     annotations_of,
     controller_reference,
@@ -27,7 +25,6 @@ __all__ = [
     "metric_spec",
     "new_metric",
     "panic_window",
-    "revision_of",
     "scrapes_pods",
     "stable_window",
 ]
@@ -66,11 +63,6 @@ def panic_window(metric: Object) -> float:
 
 def scrapes_pods(metric: Object) -> bool:
     return bool(metric["spec"].get("scrapeTarget"))
-
-
-def revision_of(metric: Object) -> Key:
-    """The revision whose pods it is about."""
-    return Key(namespace_of(metric), labels_of(metric).get(LABEL_REVISION) or name_of(metric))
 
 
 def mark_collecting(conditions: Conditions) -> None:

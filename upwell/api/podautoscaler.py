@@ -18,7 +18,6 @@ __all__ = [
     "CONDITIONS",
     "SCALE_TARGET_INITIALIZED",
     "SKS_READY",
-    "UNREACHABLE",
     "ScaleTarget",
     "active_since",
     "class_of",
@@ -37,7 +36,6 @@ ACTIVE: Final = "Active"
 SCALE_TARGET_INITIALIZED: Final = "ScaleTargetInitialized"
 SKS_READY: Final = "SKSReady"
 CONDITIONS: Final = ConditionSet(dependents=(ACTIVE, SCALE_TARGET_INITIALIZED, SKS_READY))
-UNREACHABLE: Final = "Unreachable"
 
 
 class ScaleTarget(NamedTuple):

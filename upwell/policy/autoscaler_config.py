@@ -6,7 +6,7 @@ good one. Unknown keys are ignored. Durations are kept in seconds. Source: contr
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Final
 
 from upwell.policy.durations import format_duration, is_whole_seconds, parse_duration, seconds
@@ -85,7 +85,6 @@ _PARSERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "scale-to-zero-grace-period": parse_duration,
     "scale-to-zero-pod-retention-period": parse_duration,
 }
-_DURATIONS: Final = ("stable-window", "scale-down-delay", "scale-to-zero-grace-period")
 _PERCENTAGE: Final = "container-concurrency-target-percentage"
 
 
@@ -111,11 +110,6 @@ def parse_autoscaler_config(data: Mapping[str, str]) -> AutoscalerConfig:
 
 def _field(key: str) -> str:
     return key.replace("-", "_")
-
-
-assert {_field(key) for key in _PARSERS} - {_field(_PERCENTAGE)} == {
-    field.name for field in fields(AutoscalerConfig)
-} - {"container_concurrency_target_fraction"}
 
 
 def _problems(config: AutoscalerConfig, exact: Mapping[str, int]) -> Iterator[str]:
