@@ -36,7 +36,7 @@ class ProcessConfig:
         if not (workers.isascii() and workers.isdecimal() and 1 <= int(workers) <= 1000):
             raise ConfigError(f'CONTROLLER_WORKERS="{workers}" must be a whole number from 1 to 1000')
         return cls(
-            identity=env.get("POD_NAME") or f"controller-{os.getpid()}",
+            identity=_identity(env),
             system_namespace=env.get("SYSTEM_NAMESPACE") or SYSTEM_NAMESPACE,
             cluster_domain=env.get("CLUSTER_DOMAIN") or CLUSTER_DOMAIN,
             workers=int(workers),
@@ -50,3 +50,10 @@ class ProcessConfig:
         """
         shared = bool(self.ports.ports) and PORT_HEALTH not in self.ports.ports
         return tuple(self.ports.actual(port) for port in (PORT_METRICS, *(() if shared else (PORT_HEALTH,))))
+
+
+def _identity(env: Mapping[str, str]) -> str:
+    """Of a pod its name and address; anything else has no underscore, and is not taken for a pod that is gone."""
+    if env.get("POD_NAME") and env.get("POD_IP"):
+        return f"{env['POD_NAME']}_{env['POD_IP']}"
+    return f"controller-{os.getpid()}"

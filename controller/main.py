@@ -14,11 +14,10 @@ from typing import Final
 from controller.config import VARIABLES, ProcessConfig
 from controller.controllers import Controllers
 from controller.health import serve_health
-from upwell.api.config_leader_election import parse_leader_election
 from upwell.clock import Clock, SystemClock
 from upwell.cluster.client import Client
 from upwell.cluster.configmaps import ConfigMaps
-from upwell.cluster.leader import LeaderElector
+from upwell.cluster.election import CONFIG_MAP, candidate, free_lease_of_gone_pod
 from upwell.cluster.runtime import run_component, running
 from upwell.telemetry import log
 from upwell.telemetry.metrics import Registry
@@ -77,17 +76,8 @@ async def _stand_for_election(
     config: ProcessConfig, client: Client, clock: Clock, config_maps: ConfigMaps, controllers: Controllers
 ) -> None:
     await config_maps.wait_synced()
-    times = parse_leader_election(config_maps.get("config-leader-election"))
-    elector = LeaderElector(
-        client,
-        LEASE,
-        config.system_namespace,
-        config.identity,
-        lease_duration=times.lease_duration,
-        renew_deadline=times.renew_deadline,
-        retry_period=times.retry_period,
-        clock=clock,
-    )
+    times = config_maps.get(CONFIG_MAP)
+    elector = candidate(client, LEASE, config.system_namespace, config.identity, times, clock)
 
     async def lead() -> None:
         await controllers.wait_synced()
@@ -95,4 +85,5 @@ async def _stand_for_election(
             for name, work in controllers.reconciling().items():
                 group.create_task(work, name=name)
 
+    await free_lease_of_gone_pod(client, LEASE, config.system_namespace)
     await elector.run(lead)

@@ -58,6 +58,7 @@ class Process:
             **os.environ,
             "KUBECONFIG": str(kubeconfig),
             "POD_NAME": name,
+            "POD_IP": "127.0.0.1",
             "UPWELL_BIND_HOST": "127.0.0.1",
             "UPWELL_PORT_MAP": f"9090={self.port}",
         }
@@ -103,6 +104,11 @@ class World:
         process = Process(self.server.kubeconfig, name).start()
         self.controllers.append(process)
         return process
+
+    async def make_pod(self, name: str) -> None:
+        """The object that a controller's pod would be."""
+        spec = {"containers": [{"name": "controller", "image": "x"}]}
+        await self.client.create(POD, new_object(POD, "knative-serving", name, spec=spec))
 
     async def configure(self, name: str, **data: str) -> None:
         keys = {key.replace("_", "-"): value for key, value in data.items()}

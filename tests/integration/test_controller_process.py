@@ -233,19 +233,21 @@ async def test_a_controller_that_starts_again_changes_nothing(world: World) -> N
 
 
 async def test_a_killed_controller_carries_on_where_it_was(world: World) -> None:
-    first = world.start_controller()
+    first = world.start_controller("controller-1")
     await world.apply()
     await world.ready()
     await first.stop(signal.SIGKILL)
     await world.apply(command="two")
 
-    world.start_controller()
+    # A new pod, and none of the old one's name: its lease is not waited for.
+    world.start_controller("controller-2")
 
     service = await world.ready(generation=2)
     assert service["status"]["latestReadyRevisionName"] == "app-00002"
 
 
 async def test_one_of_two_controllers_acts_and_the_other_takes_over(world: World) -> None:
+    await world.make_pod("one")
     first = world.start_controller("one")
     await world.apply()
     await world.ready()

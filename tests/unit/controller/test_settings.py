@@ -70,6 +70,11 @@ def test_the_process_has_defaults_for_everything() -> None:
     assert config.health_ports() == (9090, 8080)
 
 
+def test_a_pod_stands_for_election_under_its_name_and_address() -> None:
+    assert ProcessConfig.from_env({"POD_NAME": "c-1", "POD_IP": "10.0.0.7"}).identity == "c-1_10.0.0.7"
+    assert "_" not in ProcessConfig.from_env({"POD_NAME": "c-1"}).identity
+
+
 def test_among_pods_that_share_an_address_only_given_ports_are_taken() -> None:
     shared = ProcessConfig.from_env({"UPWELL_PORT_MAP": "9090=20001"})
     given = ProcessConfig.from_env({"UPWELL_PORT_MAP": "9090=20001,8080=20002"})
