@@ -56,6 +56,8 @@ async def _locust(scenario: Scenario, options: argparse.Namespace, url: str, hos
         "-f",
         "bench/locustfile.py",
         "--headless",
+        "--loglevel",
+        "WARNING",
         "--only-summary",
         "--html",
         str(report),
@@ -90,7 +92,7 @@ async def _scenario(platform: LocalPlatform, scenario: Scenario, options: argpar
     ready = Series("ready pods", [(t, pods) for t, pods, _ in points], "#2563eb", step=True)
     desired = Series("desired pods", [(t, pods) for t, _, pods in points], "#93c5fd", step=True)
     page = OUT / f"{scenario.name}-pods.html"
-    page.write_text(f"<!doctype html><title>{html.escape(scenario.name)}</title>{svg_chart([[ready, desired]])}\n")
+    page.write_text(f"<!doctype html><title>{html.escape(scenario.name)}</title>{svg_chart([[desired, ready]])}\n")
     print("\n".join(text_chart([ready])))
     print(f"reports: bench/out/{scenario.name}.html, bench/out/{page.name}", flush=True)
     return code

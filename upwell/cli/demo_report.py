@@ -117,7 +117,7 @@ def write_html(summary: Summary, path: Path) -> None:
   pre {{ background: #f8fafc; padding: 1rem; overflow-x: auto; }}
 </style>
 <h1>From zero to N and back</h1>
-{svg_chart([[ready, desired], [in_flight]], summary.marks)}
+{svg_chart([[desired, ready], [in_flight]], summary.marks)}
 <pre>{text}</pre>
 </html>
 """,
