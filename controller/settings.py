@@ -1,7 +1,8 @@
 """The cluster's settings as the reconcilers use them: config maps, parsed once per change.
 
-A config map that cannot be read any more keeps its last good settings, and says so in the log: a typing error must
-not stop a cluster. One that was never good raises its error to whoever needs it.
+A config map that cannot be read any more keeps its last good settings, or has the contract's defaults when there are
+none, and the log says so: a typing error must not stop a cluster. Only config-deployment has no defaults: without the
+sidecar's image there is nothing to run, and whoever needs it gets the error.
 """
 
 from collections.abc import Callable, Mapping
@@ -112,6 +113,6 @@ class Settings:
             self._parsed[name] = _PARSERS[name](self._source.get(name))
         except ConfigError as error:
             if name not in self._parsed:
-                raise
+                self._parsed[name] = _PARSERS[name]({})
             LOG.error("config map cannot be used, keeping the settings before it", config_map=name, error=str(error))
         self._stale.discard(name)

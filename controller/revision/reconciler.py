@@ -21,6 +21,7 @@ from upwell.api.objects import Key, Object, is_controlled_by, is_deleting, label
 from upwell.api.resources import DEPLOYMENT, POD, POD_AUTOSCALER, REVISION
 from upwell.api.revision import CONDITIONS, CONTAINER_HEALTHY, RESOURCES_AVAILABLE
 from upwell.cluster.reconciler import Reconciler
+from upwell.ports import ConfigError
 
 __all__ = ["RevisionController"]
 
@@ -56,7 +57,7 @@ class RevisionController:
 
     async def _work(self, revision: Object, conditions: Conditions) -> None:
         was_ready = status_of(revision["status"], READY) == TRUE
-        settings = self._revision_settings()
+        settings = self._revision_settings(revision, conditions)
         self._note_images(revision, settings)
         deployment = await self._reconcile_deployment(revision, settings, conditions)
         autoscaler = await self._reconcile_autoscaler(revision, deployment, conditions)
@@ -65,10 +66,15 @@ class RevisionController:
             message = "Revision becomes ready upon all resources being ready"
             self._events.normal(revision, "RevisionReady", message)
 
-    def _revision_settings(self) -> RevisionSettings:
+    def _revision_settings(self, revision: Object, conditions: Conditions) -> RevisionSettings:
         settings = self._cluster.settings
+        try:
+            deployment = settings.deployment
+        except ConfigError as error:
+            conditions.mark_false(RESOURCES_AVAILABLE, "ErrorConfig", str(error))
+            raise Refused(f'revision "{name_of(revision)}" cannot be run: {error}') from error
         return RevisionSettings(
-            deployment=settings.deployment,
+            deployment=deployment,
             defaults=settings.defaults,
             features=settings.features,
             observability=settings.observability,

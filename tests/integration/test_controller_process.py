@@ -200,6 +200,18 @@ async def test_a_setting_that_cannot_be_read_does_not_stop_anything(world: World
     assert "config map cannot be used" in said
 
 
+async def test_without_an_image_for_the_sidecar_the_revision_says_what_to_set(world: World) -> None:
+    await world.client.delete(CONFIG_MAP, "config-deployment", "knative-serving")
+    world.start_controller()
+    await world.apply()
+
+    revision = await world.condition(REVISION, "app-00001", "Ready", "ErrorConfig")
+    assert "config-deployment: queue-sidecar-image" in find(revision["status"], "Ready")["message"]
+
+    await world.configure("config-deployment", queue_sidecar_image="upwell.local/queueproxy")
+    await world.ready()
+
+
 async def test_a_changed_setting_reaches_what_exists(world: World) -> None:
     world.start_controller()
     await world.apply()

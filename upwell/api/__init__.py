@@ -1,1 +1,1 @@
-"""Resource types of the API: names, fields, defaults, validation, conditions. Imports nothing of ours."""
+"""Resource types of the API: names, fields, defaults, validation, conditions. Below it there are only policies."""

@@ -22,7 +22,7 @@ from upwell.api.internal_kinds import (
     validate_pod_autoscaler,
     validate_serverless_service,
 )
-from upwell.api.kind_schemas import SPECS
+from upwell.api.kind_schemas import METADATA, SPECS
 from upwell.api.objects import Object, mutable
 from upwell.api.resources import (
     CONFIG_MAP,
@@ -38,7 +38,7 @@ from upwell.api.resources import (
 )
 from upwell.api.revision import default_revision, validate_revision
 from upwell.api.route import default_route, validate_route
-from upwell.api.schema import STRING, Reading, map_of
+from upwell.api.schema import Reading
 from upwell.api.service import default_service, validate_service
 from upwell.ports import ConfigError
 
@@ -66,27 +66,7 @@ _VALIDATIONS: Final[Mapping[Resource, Validate]] = {
     SERVERLESS_SERVICE: lambda obj, old, config, errors: validate_serverless_service(obj, errors),
     INGRESS: lambda obj, old, config, errors: validate_ingress(obj, errors),
 }
-_TEXTS: Final = map_of(STRING)
 _TOP_FIELDS: Final = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
-_METADATA_FIELDS: Final = frozenset(
-    {
-        "annotations",
-        "creationTimestamp",
-        "deletionGracePeriodSeconds",
-        "deletionTimestamp",
-        "finalizers",
-        "generateName",
-        "generation",
-        "labels",
-        "managedFields",
-        "name",
-        "namespace",
-        "ownerReferences",
-        "resourceVersion",
-        "selfLink",
-        "uid",
-    }
-)
 
 
 def admit(
@@ -130,14 +110,8 @@ def apply_defaults(resource: Resource, obj: Object, config: KindsConfig) -> Obje
 def _read(resource: Resource, obj: Object, *, strict: bool) -> Object:
     reading = Reading()
     admitted = mutable(obj)
-    metadata = admitted["metadata"]
-    for name in ("labels", "annotations"):
-        if metadata.get(name):
-            metadata[name] = _TEXTS.read(metadata[name], f"metadata.{name}", reading)
-        else:
-            metadata.pop(name, None)
+    admitted["metadata"] = METADATA.read(admitted["metadata"], "metadata", reading)
     reading.unknown += [name for name in obj if name not in _TOP_FIELDS]
-    reading.unknown += [f"metadata.{name}" for name in metadata if name not in _METADATA_FIELDS]
     spec: Any = admitted.get("spec")
     admitted["spec"] = SPECS[resource].read({} if spec is None else spec, "spec", reading)
     if reading.mismatches:

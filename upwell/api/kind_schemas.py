@@ -30,8 +30,35 @@ from upwell.api.schema import (
     struct,
 )
 
-__all__ = ["SPECS"]
+__all__ = ["METADATA", "SPECS"]
 
+_OWNER: Final = struct(
+    apiVersion=STRING,
+    kind=STRING,
+    name=STRING,
+    uid=STRING,
+    controller=kept(BOOLEAN),
+    blockOwnerDeletion=kept(BOOLEAN),
+)
+METADATA: Final = struct(
+    name=STRING,
+    generateName=STRING,
+    namespace=STRING,
+    labels=map_of(STRING),
+    annotations=map_of(STRING),
+    ownerReferences=list_of(_OWNER),
+    finalizers=list_of(STRING),
+    # The API server's own, which it checks itself.
+    creationTimestamp=ANYTHING,
+    deletionGracePeriodSeconds=ANYTHING,
+    deletionTimestamp=ANYTHING,
+    generation=ANYTHING,
+    managedFields=ANYTHING,
+    resourceVersion=ANYTHING,
+    selfLink=ANYTHING,
+    uid=ANYTHING,
+)
+"""The shape of `metadata`, which is the same for all kinds."""
 _REVISION: Final = struct(
     containerConcurrency=kept(INTEGER),
     timeoutSeconds=kept(INTEGER),

@@ -63,6 +63,22 @@ _SECURITY: Final = struct(
     runAsUser=kept(INTEGER),
     seccompProfile=_SECCOMP,
 )
+_POD_SECURITY: Final = struct(
+    runAsUser=kept(INTEGER),
+    runAsGroup=kept(INTEGER),
+    runAsNonRoot=kept(BOOLEAN),
+    fsGroup=kept(INTEGER),
+    supplementalGroups=list_of(INTEGER),
+    seccompProfile=_SECCOMP,
+    # Not open to users; known here so that the refusal names them.
+    appArmorProfile=ANYTHING,
+    fsGroupChangePolicy=ANYTHING,
+    seLinuxChangePolicy=ANYTHING,
+    seLinuxOptions=ANYTHING,
+    supplementalGroupsPolicy=ANYTHING,
+    sysctls=ANYTHING,
+    windowsOptions=ANYTHING,
+)
 _MOUNT: Final = struct(
     name=defaulted(STRING, ""),
     readOnly=BOOLEAN,
@@ -141,7 +157,7 @@ POD_FIELDS: Final = {
     "priorityClassName": STRING,
     "runtimeClassName": kept(STRING),
     "schedulerName": STRING,
-    "securityContext": ANYTHING,
+    "securityContext": _POD_SECURITY,
     "shareProcessNamespace": kept(BOOLEAN),
     "tolerations": list_of(ANYTHING),
     "topologySpreadConstraints": list_of(ANYTHING),

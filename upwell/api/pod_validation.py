@@ -76,7 +76,7 @@ def _validate_security_context(security: Spec | None, path: str, features: Featu
     for field, value in security.items():
         if field not in _POD_SECURITY_FIELDS or not (permitted or seccomp_only):
             errors.disallowed(at(path, field))
-        elif field in _IDS and isinstance(value, int) and not 0 <= value <= ID_MAX:
+        elif field in _IDS and not 0 <= value <= ID_MAX:
             errors.out_of_bounds(value, 0, ID_MAX, at(path, field))
     if seccomp_only and not permitted:
         kind = (security.get("seccompProfile") or {}).get("type")

@@ -6,6 +6,7 @@ import pytest
 
 from controller.config import ProcessConfig
 from controller.settings import Settings
+from upwell.api.config_network import NetworkConfig
 from upwell.api.settings import SettingError
 from upwell.ports import ConfigError
 
@@ -55,7 +56,16 @@ def test_a_mistake_keeps_the_settings_before_it(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().err.count("config map cannot be used") == 1
 
 
-def test_settings_that_never_were_any_are_an_error() -> None:
+def test_a_mistake_from_the_start_means_the_defaults() -> None:
+    maps = Maps()
+    maps.data["config-network"] = {"external-port": "none", "ingress-class": "ours"}
+
+    network = Settings(maps).network
+
+    assert (network.external_port, network.ingress_class) == (0, NetworkConfig().ingress_class)
+
+
+def test_without_an_image_for_the_sidecar_there_is_an_error() -> None:
     maps = Maps()
     maps.data.clear()
 
