@@ -103,6 +103,7 @@ def admit(
 def apply_defaults(resource: Resource, obj: Object, config: KindsConfig) -> Object:
     """A copy with today's defaults filled in, as reconcilers see an object that was stored under yesterday's."""
     filled = mutable(obj)
+    filled["spec"] = SPECS[resource].read(filled.get("spec") or {}, "spec", Reading())
     _DEFAULTS.get(resource, _NOTHING)(filled, obj, config, "")
     return filled
 

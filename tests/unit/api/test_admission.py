@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from upwell.api.admission import Denied, admit
+from upwell.api.admission import Denied, admit, apply_defaults
+from upwell.api.configs import read_kinds_config
 from upwell.api.objects import Object, new_object
 from upwell.api.resources import CONFIG_MAP, CONFIGURATION, POD, REVISION, ROUTE, SERVICE, Resource
 
@@ -168,6 +169,14 @@ def test_config_that_cannot_be_read_is_the_answer() -> None:
 
     with pytest.raises(Denied, match=r'config-defaults: revision-timeout-seconds="soon"'):
         admit(SERVICE, service(), None, config)
+
+
+def test_what_was_stored_without_admission_is_read_with_defaults() -> None:
+    bare = new_object(REVISION, "default", "app-1", spec={"containers": [{"image": "a:1"}]})
+
+    spec = apply_defaults(REVISION, bare, read_kinds_config(lambda _: {}))["spec"]
+
+    assert (spec["containers"][0]["name"], spec["containers"][0]["resources"]) == ("", {})
 
 
 def test_kinds_of_others_pass_as_they_are() -> None:
