@@ -10,8 +10,8 @@ from upwell.api.metadata import (
     validate_name,
     validate_owner_label,
 )
-from upwell.api.names import LABEL_SERVICE
-from upwell.api.objects import Object
+from upwell.api.names import ANNOTATION_CREATOR, LABEL_SERVICE
+from upwell.api.objects import Object, annotations_of
 from upwell.api.revision_defaults import default_revision_spec
 from upwell.api.revision_validation import validate_template
 from upwell.api.template_names import (
@@ -24,6 +24,7 @@ from upwell.api.template_names import (
 __all__ = ["CONDITIONS", "default_configuration", "default_template", "validate_configuration"]
 
 CONDITIONS = ConditionSet()
+_SERVICE_LINKS = "enableServiceLinks"
 
 
 def default_configuration(configuration: Object, old: Object | None, config: KindsConfig, user: str) -> None:
@@ -38,7 +39,20 @@ def default_template(obj: Object, old: Object | None, config: KindsConfig) -> No
     if keeps_explicit_name(obj, old):
         return
     spec = template_of(obj)["spec"]
+    if old is not None:
+        _keep_service_links(obj, old)
     default_revision_spec(spec, obj["metadata"], config.defaults, config.features, creating=old is None)
+
+
+def _keep_service_links(obj: Object, old: Object) -> None:
+    """Filled in on creation only, it would be lost when a file is put in place again, and make another revision.
+
+    Who replaces the creator's annotation too is refused, and is told what the reference would have seen.
+    """
+    before = template_of(old).get("spec") or {}
+    same_creator = annotations_of(obj).get(ANNOTATION_CREATOR) == annotations_of(old).get(ANNOTATION_CREATOR)
+    if same_creator and _SERVICE_LINKS in before:
+        template_of(obj)["spec"].setdefault(_SERVICE_LINKS, before[_SERVICE_LINKS])
 
 
 def validate_configuration(obj: Object, old: Object | None, config: KindsConfig, errors: FieldErrors) -> None:

@@ -56,6 +56,12 @@ def test_defaulting_again_changes_nothing() -> None:
     assert stored(deepcopy(once), old=once, user="bob") == once
 
 
+def test_putting_the_same_file_in_place_again_changes_nothing() -> None:
+    old = stored(service())
+
+    assert stored(service(), old=old)["spec"] == old["spec"]
+
+
 def test_what_was_given_is_not_changed() -> None:
     given = service()
     before = deepcopy(given)
