@@ -149,13 +149,13 @@ class Exchange:
             raise ValueError("the exchange has already been forwarded or answered")
         if self._kept is None:
             raise ValueError("the request has been sent once and must not be sent again")
+        connection = upstream.take(self)
         self.attempts += 1
         self.upstream = upstream
         self.host = host
         self.remove = remove
         self.add = add
         upstream.in_flight += 1
-        connection = upstream.take(self)
         if connection is not None:
             self.connected(connection)
         else:

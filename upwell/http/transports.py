@@ -18,6 +18,8 @@ _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 def has_news(transport: asyncio.Transport) -> bool:
     """Whether there are bytes, an end or an error on this idle connection that the loop has not told us of yet."""
+    if transport.is_closing():
+        return True
     raw = transport.get_extra_info("socket")
     poller = select.poll()
     poller.register(raw.fileno(), _NEWS)
