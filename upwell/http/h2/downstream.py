@@ -1,0 +1,368 @@
+"""The client's side over HTTP/2: one connection, many streams, each an exchange of its own.
+
+A request's head, and the body that came in the same read, go to the application together, so that they leave
+together. When the client cancels a stream its exchange ends at once; the connection goes on.
+
+    OPEN ──drain: GOAWAY for streams to come, PING──▶ LEAVING ──answered, or a second later: GOAWAY──▶ LEFT ──▶ closed
+                                                   (new streams are taken)                   (none is) when all are done
+"""
+
+import asyncio
+import logging
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final
+
+from upwell.http.answers import error_response
+from upwell.http.errors import BadRequestError, Outcome
+from upwell.http.exchange import Exchange
+from upwell.http.h2.codes import ConnectionViolation, ErrorCode, StreamViolation
+from upwell.http.h2.connection import Http2Connection, Setting
+from upwell.http.h2.fields import encode_pseudo
+from upwell.http.h2.frames import PING, PREFACE, encode_frame, encode_goaway, encode_reset, encode_settings
+from upwell.http.h2.headers import BlockReader
+from upwell.http.h2.heads import Http2Request, Http2Response, check_trailers, encode_response, make_request
+from upwell.http.h2.shared import Allowance
+from upwell.http.h2.stream import CLOSED, Event, Stream, next_state
+from upwell.http.message import ResponseHead, is_bodyless
+from upwell.http.sides import Application
+from upwell.http.tunnel import Tunnel
+
+if TYPE_CHECKING:
+    from upwell.http.engine import Engine
+
+__all__ = ["DownstreamStream", "Http2Downstream"]
+
+_log = logging.getLogger("upwell.http")
+
+_STREAM_MAX: Final = 2**31 - 1
+_DRAIN_PING: Final = b"drained?"
+
+
+class _Leaving(IntEnum):
+    """Where the connection's end stands; the picture is in the module's docstring."""
+
+    OPEN = 0
+    LEAVING = 1
+    LEFT = 2
+
+
+class DownstreamStream(Stream):
+    """One request of the client: the downstream side of its exchange."""
+
+    __slots__ = ()
+
+    connection: "Http2Downstream"
+
+    def start_response(self, exchange: Exchange, head: ResponseHead, body: bytes, ended: bool) -> None:
+        self.answer(head, body, ended, exchange.request.method)
+
+    def answer(self, head: ResponseHead, body: bytes, ended: bool, method: bytes) -> None:
+        """Send a response's head, and the first of its body, or all of it when `ended`."""
+        connection = self.connection
+        block = head.block if type(head) is Http2Response else encode_response(head)
+        if body and is_bodyless(head.status, method):
+            body = b""
+        if ended and not body:
+            connection.send_block(self.number, block, True)
+            self._sent_end()
+            return
+        connection.send_block(self.number, block, False)
+        if ended:
+            self.send_last(body)
+        elif body:
+            self.send_body(body)
+
+    def send_informational(self, head: ResponseHead) -> None:
+        self.connection.send_block(self.number, encode_response(head), False)
+
+    def send_continue(self) -> None:
+        self.connection.send_block(self.number, encode_pseudo(b":status", b"100"), False)
+
+    def cut(self) -> None:
+        self.connection.reset(self, ErrorCode.INTERNAL_ERROR)
+
+    def finished(self) -> None:
+        """The exchange is over; what is left to send goes out without it."""
+        self.exchange = None
+
+    def writable(self, writable: bool) -> None:
+        if self.exchange is not None:
+            self.exchange.downstream_writable(writable)
+
+    def sent_all(self) -> None:
+        if self.state is CLOSED:
+            self.connection.remove(self)
+        else:
+            # The answer is complete, and nobody wants the rest of the request (RFC 9113, 8.1).
+            self.connection.reset(self, ErrorCode.NO_ERROR)
+
+    def stalled(self) -> None:
+        exchange = self.exchange
+        self.connection.reset(self, ErrorCode.CANCEL)
+        if exchange is not None:
+            exchange.downstream_ended(Outcome.CLIENT_GONE)
+
+    def start_tunnel(self, head: ResponseHead, tunnel: Tunnel) -> None:
+        """Never called: HTTP/2 requests do not upgrade."""
+
+    def send_raw(self, data: bytes) -> None:
+        """Never called: there is no tunnel."""
+
+    def send_eof(self) -> None:
+        """Never called: there is no tunnel."""
+
+
+class Http2Downstream(Http2Connection):
+    """Reads a client's requests and writes the responses, many at once."""
+
+    def __init__(self, engine: "Engine", app: Application) -> None:
+        super().__init__(engine)
+        self._app = app
+        self._preface_left = PREFACE
+        self._last = 0
+        """The highest stream that the client has opened."""
+        self._fresh: DownstreamStream | None = None
+        """Its request is not with the application yet, for more of it may be in this read."""
+        self._leaving = _Leaving.OPEN
+        self._resets = Allowance(self.bounds.resets_burst, self.bounds.resets_per_second, engine.now())
+        self._requests: BlockReader[Http2Request]
+
+    # What the transport reports.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        peer, port = "", 0
+        name = transport.get_extra_info("peername")
+        if isinstance(name, tuple):
+            peer, port = name[:2]
+        limits = self.limits
+        self._requests = BlockReader(
+            lambda fields, ended: make_request(fields, ended, peer, port, limits), limits.head_bytes
+        )
+        super().connection_made(transport)
+        self.engine.connections[self] = None
+        self.http2.keep_alives.add(self, self.engine.now())
+        if self.engine.draining:
+            self.drain()
+
+    def data_received(self, data: bytes) -> None:
+        if self._preface_left:
+            expected = self._preface_left[: len(data)]
+            if not data.startswith(expected):
+                self.abort()
+                return
+            self._preface_left = self._preface_left[len(expected) :]
+            data = data[len(expected) :]
+        super().data_received(data)
+
+    def pause_writing(self) -> None:
+        """Who does not read its answers gets no more of them."""
+        super().pause_writing()
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self.closed:
+            self._transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.http2.keep_alives.discard(self)
+        self.http2.goaways.discard(self)
+        self.engine.connection_lost(self)
+
+    # From frames to exchanges.
+
+    def headers_received(self, number: int, block: bytes, ended: bool) -> None:
+        if self._fresh is not None:
+            self._admit(self._fresh)
+        stream = self.streams.get(number)
+        if stream is not None:
+            self._trailers_received(stream, block, ended)
+        elif not number & 1:
+            raise ConnectionViolation(ErrorCode.PROTOCOL_ERROR, "a client's stream has an odd number")
+        elif number > self._last:
+            self._last = number
+            self._request_received(number, block, ended)
+        elif number in self._forgotten:
+            self._requests.fields(block)
+            self.chore()
+        else:
+            raise ConnectionViolation(ErrorCode.STREAM_CLOSED, "HEADERS on a stream that is over")
+
+    def _request_received(self, number: int, block: bytes, ended: bool) -> None:
+        try:
+            request = self._requests.head(block, ended)
+        except StreamViolation as violation:
+            self._refuse(number, violation.code)
+            self.chore()
+            return
+        except BadRequestError as error:
+            self._answer_error(number, error, ended)
+            return
+        streams = self.streams
+        if len(streams) >= self.bounds.concurrent_streams or self._leaving is _Leaving.LEFT:
+            self._refuse(number, ErrorCode.REFUSED_STREAM)
+            self.chore()
+            return
+        stream = self._open(number, ended)
+        stream.expected = request.length
+        stream.exchange = Exchange(self.engine, self._app, stream, request, self.engine.now())
+        if ended:
+            # A body of unknown length that turns out to be none is none.
+            self._admit(stream)
+        else:
+            self._fresh = stream
+
+    def _open(self, number: int, ended: bool) -> DownstreamStream:
+        if not self.streams:
+            self.http2.keep_alives.discard(self)
+        bounds = self.bounds
+        window = bounds.stream_window
+        stream = DownstreamStream(self, number, window, max(0, bounds.stream_window_flowing - window))
+        if ended:
+            stream.state = next_state(stream.state, Event.RECEIVE_END)
+        self.streams[number] = stream
+        return stream
+
+    def _admit(self, stream: DownstreamStream) -> None:
+        """Give the request to the application."""
+        self._fresh = None
+        exchange = stream.exchange
+        assert exchange is not None
+        self.engine.in_flight += 1
+        try:
+            self._app.request_received(exchange)
+        except Exception:
+            _log.exception("the application failed in request_received")
+            exchange.fail(500, "internal", b"internal error\n")
+
+    def _refuse(self, number: int, code: int) -> None:
+        self.forget(number)
+        self.send(encode_reset(number, code))
+
+    def _answer_error(self, number: int, error: BadRequestError, ended: bool) -> None:
+        text = f"{error}\n".encode()
+        head = error_response(self.engine.component, error.status, error.reason, text)
+        self._open(number, ended).answer(head, text, True, b"")
+
+    def _trailers_received(self, stream: Stream, block: bytes, ended: bool) -> None:
+        fields = self._requests.fields(block)
+        try:
+            stream.state = next_state(stream.state, Event.RECEIVE_HEADERS)
+            trailers = check_trailers(fields)
+            if not ended:
+                raise StreamViolation(ErrorCode.PROTOCOL_ERROR, "trailers that do not end the stream")
+            stream.received_end()
+        except StreamViolation as violation:
+            self.violated(stream, violation)
+            return
+        if stream.exchange is not None:
+            stream.exchange.request_ended(trailers)
+
+    def data_received_on(self, stream: Stream, data: bytes, ended: bool) -> None:
+        exchange = stream.exchange
+        if exchange is None:
+            return
+        if data:
+            exchange.request_data(data)
+        if not ended:
+            stream.grant()
+            return
+        exchange.request_ended([])
+        if stream is self._fresh:
+            self._admit(self._fresh)
+
+    def frames_read(self) -> None:
+        if self._fresh is not None:
+            self._admit(self._fresh)
+
+    def stream_reset(self, stream: Stream, code: int) -> None:
+        if self._resets.used_up(self.engine.now()):
+            raise ConnectionViolation(ErrorCode.ENHANCE_YOUR_CALM, "too many requests are cancelled")
+        self._end_exchange(stream, Outcome.CLIENT_GONE)
+
+    def stream_failed(self, stream: Stream, violation: StreamViolation) -> None:
+        self.chore()
+        self._end_exchange(stream, Outcome.BAD_REQUEST)
+
+    def _end_exchange(self, stream: Stream, outcome: Outcome) -> None:
+        if stream is self._fresh:
+            # Nobody has heard of it yet.
+            self._fresh = None
+        elif stream.exchange is not None:
+            stream.exchange.downstream_ended(outcome)
+
+    def remove(self, stream: Stream) -> None:
+        super().remove(stream)
+        if self.streams or self.closed:
+            return
+        if self._leaving is _Leaving.LEFT:
+            self.finish()
+        else:
+            self.http2.keep_alives.restart(self, self.engine.now())
+
+    # Settings and ends.
+
+    def greeting(self) -> bytes:
+        return encode_settings(
+            {
+                Setting.MAX_CONCURRENT_STREAMS: self.bounds.concurrent_streams,
+                Setting.INITIAL_WINDOW_SIZE: self.bounds.stream_window,
+                Setting.MAX_HEADER_LIST_SIZE: self.limits.head_bytes,
+            }
+        )
+
+    def greeted(self) -> None:
+        """Nothing waits for the client's settings."""
+
+    def is_unopened(self, number: int) -> bool:
+        return number > self._last or not number & 1
+
+    def last_stream(self) -> int:
+        return self._last
+
+    def goaway_received(self, last: int, code: int) -> None:
+        """The client takes no pushes, of which there are none; it will close when it is done."""
+
+    def peer_allows_streams(self, count: int) -> None:
+        """We open none here."""
+
+    def ping_answered(self) -> None:
+        self.finish_drain()
+
+    def lost(self, error: Exception | None) -> None:
+        self._end_all(Outcome.CLIENT_GONE)
+
+    def idle_too_long(self) -> None:
+        """The client has no stream, and has had none for a while."""
+        self.finish()
+
+    def drain(self) -> None:
+        """Take what is under way, then no more; the connection closes when that is done."""
+        if self._leaving is _Leaving.OPEN and not self.closed:
+            self._leaving = _Leaving.LEAVING
+            self.send(encode_goaway(_STREAM_MAX, ErrorCode.NO_ERROR))
+            self.send(encode_frame(PING, 0, 0, _DRAIN_PING))
+            self.http2.goaways.add(self, self.engine.now())
+
+    def finish_drain(self) -> None:
+        """The client knows: what it opens from now on it can send elsewhere."""
+        if self._leaving is not _Leaving.LEAVING or self.closed:
+            return
+        self._leaving = _Leaving.LEFT
+        self.http2.goaways.discard(self)
+        if self.streams:
+            self.send(encode_goaway(self._last, ErrorCode.NO_ERROR))
+        else:
+            self.finish()
+
+    def give_up(self) -> None:
+        """Drain is out of time."""
+        self.abort()
+        self._end_all(Outcome.ABORTED)
+
+    def _end_all(self, outcome: Outcome) -> None:
+        for stream in list(self.streams.values()):
+            stream.drop_waiting()
+            self._end_exchange(stream, outcome)
+        self.streams.clear()

@@ -1,0 +1,56 @@
+"""What an HTTP/2 peer is allowed to do. Every bound that HTTP/1 does not have is a field here.
+
+Sizes are in bytes, times in seconds. Sizes of heads, the keep-alive time and the buffers' marks are those of `Limits`.
+What each bound protects from is said with it; a peer that breaks one loses its stream or its connection as named.
+"""
+
+from dataclasses import dataclass
+
+__all__ = ["Http2Limits"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Http2Limits:
+    """Bounds on one connection and its streams."""
+
+    concurrent_streams: int = 250
+    """Streams a client may have open at once; one more is refused (REFUSED_STREAM), and can safely be sent again."""
+    stream_window: int = 64 * 1024 - 1
+    """Of a request's body: what a client may send before anybody takes it. Times `concurrent_streams`, this bounds
+    the memory that a connection full of waiting uploads can take."""
+    stream_window_flowing: int = 256 * 1024
+    """The same once the body flows on, and of every response from an upstream."""
+    connection_window: int = 1024 * 1024
+    """Of all streams together, for what is under way. It is given back at once and not as bodies flow on: else a few
+    waiting uploads would stop all the others, the one that they wait for included."""
+
+    header_frames: int = 32
+    """CONTINUATION frames of one header block; more is a flood: the connection ends with ENHANCE_YOUR_CALM."""
+    resets_burst: int = 1000
+    """Requests that a client may cancel at once ("rapid reset"); beyond, ENHANCE_YOUR_CALM …"""
+    resets_per_second: float = 33.0
+    """… unless they come slowly enough. The same pair of numbers as in nghttp2."""
+    chores_burst: int = 2000
+    """Frames that only cost work, at once: SETTINGS, PING, PRIORITY, unknown ones, empty DATA, frames on closed
+    streams, and DATA that we must send in crumbs as the peer opens its window by a few bytes. Beyond,
+    ENHANCE_YOUR_CALM …"""
+    chores_per_second: float = 500.0
+    """… unless they come slowly enough."""
+    unsent_control: int = 1024 * 1024
+    """Bytes that wait for a peer that does not read, above which the connection is cut."""
+
+    settings_timeout: float = 10.0
+    """For the peer to acknowledge our SETTINGS; then SETTINGS_TIMEOUT."""
+    stall_timeout: float = 300.0
+    """How long response bytes may wait for a client that opens no window, or reads nothing at all. Then the stream is
+    reset with CANCEL. The exchange's own deadlines run beside it."""
+    ping_interval: float = 15.0
+    """An upstream connection that has streams and says nothing for so long is asked by PING …"""
+    ping_timeout: float = 15.0
+    """… and given up when it says nothing for that long again."""
+    upstream_streams: int = 100
+    """Streams opened on an upstream connection before its SETTINGS say how many it takes."""
+    upstream_streams_max: int = 1000
+    """Streams on one upstream connection, however many it takes; more get a connection of their own."""
+    drain_ping_timeout: float = 1.0
+    """While draining: how long a client may take to have seen the first GOAWAY, before the second one is final."""

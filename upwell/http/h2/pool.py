@@ -1,0 +1,128 @@
+"""The HTTP/2 connections to one endpoint: one as long as it has room, more when the upstream's limit is reached.
+
+An exchange that finds no room waits, for a new connection or for a stream to end, whichever comes first. There are
+never more connections being opened than the waiting exchanges would fill.
+"""
+
+import asyncio
+import os
+from typing import TYPE_CHECKING
+
+from upwell.http.errors import FailureKind
+from upwell.http.h2.upstream import Http2Upstream, UpstreamStream
+
+if TYPE_CHECKING:
+    from upwell.http.exchange import Exchange
+    from upwell.http.pool import Upstream
+
+__all__ = ["Http2Pool"]
+
+
+class Http2Pool:
+    """What `Upstream` is for HTTP/1, for the requests that go over HTTP/2."""
+
+    def __init__(self, upstream: "Upstream") -> None:
+        self.engine = upstream.engine
+        self.authority = upstream.authority
+        self._upstream = upstream
+        self._connections: list[Http2Upstream] = []
+        """Those that take new streams."""
+        self._waiting: dict[Exchange, None] = {}
+        self._opening = 0
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return (
+            f"<Http2Pool {self.authority.decode()}: {len(self._connections)} open, "
+            f"{len(self._waiting)} waiting, {self._opening} opening>"
+        )
+
+    # What exchanges ask for.
+
+    def take(self, exchange: "Exchange") -> UpstreamStream | None:
+        """A stream on a connection that has room, or None."""
+        for connection in self._connections:
+            if connection.has_room:
+                if connection.streams or not connection.stale():
+                    return connection.open_stream()
+                # Its end has come, and with it that of no request.
+                self.forget(connection)
+                connection.abort()
+                return self.take(exchange)
+        return None
+
+    def wait(self, exchange: "Exchange") -> None:
+        """Give `exchange` a stream as soon as there is one, or tell it that there will be none."""
+        self._waiting[exchange] = None
+        if self._opening * self.engine.limits.http2.upstream_streams < len(self._waiting):
+            self._opening += 1
+            self.engine.start(self._connect(), f"connect h2 {self.authority.decode()}")
+
+    def leave(self, exchange: "Exchange") -> None:
+        """`exchange` does not wait any more."""
+        self._waiting.pop(exchange, None)
+
+    # What connections report.
+
+    def has_room(self, connection: Http2Upstream) -> None:
+        """A connection may take exchanges that wait."""
+        waiting = self._waiting
+        while waiting and connection.has_room:
+            exchange = next(iter(waiting))
+            del waiting[exchange]
+            exchange.connected(connection.open_stream())
+
+    def forget(self, connection: Http2Upstream) -> None:
+        """This connection takes no new streams."""
+        if connection in self._connections:
+            self._connections.remove(connection)
+
+    def connection_lost(self, connection: Http2Upstream) -> None:
+        """A connection is gone; whoever waits for room on it needs another."""
+        self.forget(connection)
+        if self._waiting and not self._connections and not self._opening:
+            self._opening += 1
+            self.engine.start(self._connect(), f"connect h2 {self.authority.decode()}")
+
+    def close(self) -> None:
+        """Close what is idle, now and in future; exchanges under way finish."""
+        self._closed = True
+        for connection in list(self._connections):
+            connection.leave()
+
+    # Opening.
+
+    async def _connect(self) -> None:
+        limits, upstream = self.engine.limits, self._upstream
+        connection = Http2Upstream(self)
+        try:
+            async with asyncio.timeout(limits.connect_timeout or None):
+                await self.engine.loop.create_connection(lambda: connection, upstream.host, upstream.port)
+        except TimeoutError:
+            self._opening -= 1
+            text = f"timed out dialing {upstream.host}:{upstream.port} after {limits.connect_timeout:.2f}s"
+            self._fail(FailureKind.CONNECT_TIMEOUT, text)
+        except OSError as error:
+            self._opening -= 1
+            number = error.errno or 0
+            why = os.strerror(number).lower() if number > 0 else str(error)
+            self._fail(FailureKind.CONNECT_REFUSED, f"dial tcp {upstream.host}:{upstream.port}: connect: {why}")
+        except asyncio.CancelledError:
+            self._opening -= 1
+            raise
+        else:
+            self._opening -= 1
+            upstream.connections_opened += 1
+            if not connection.closed:
+                self._connections.append(connection)
+                self.has_room(connection)
+            if self._closed:
+                connection.leave()
+
+    def _fail(self, kind: FailureKind, message: str) -> None:
+        """One connection would have served all that wait, unless others are still being opened."""
+        if self._opening:
+            return
+        waiting, self._waiting = self._waiting, {}
+        for exchange in waiting:
+            exchange.attempt_failed(kind, message, sent=False)

@@ -1,0 +1,353 @@
+"""The upstream's side over HTTP/2: one connection, opened with prior knowledge, that carries many exchanges at once.
+
+Requests are sent without waiting for the upstream's SETTINGS. What an upstream has not looked at by its own word (it
+refused the stream, or its GOAWAY names a lower one), or what had not been written when the connection broke, was not
+sent: any method may go again elsewhere. A connection that carries requests and says nothing is asked by PING, so that
+a dead one is found before its requests' deadlines are.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from upwell.http.errors import FailureKind
+from upwell.http.exchange import Exchange
+from upwell.http.h2.codes import ErrorCode, StreamViolation, code_name
+from upwell.http.h2.connection import Http2Connection, Setting
+from upwell.http.h2.frames import PING, PREFACE, WINDOW_MAX, encode_frame, encode_settings
+from upwell.http.h2.headers import BlockReader
+from upwell.http.h2.heads import Http2Request, Http2Response, check_trailers, encode_request, make_response_head
+from upwell.http.h2.stream import CLOSED, Event, Stream, next_state
+from upwell.http.message import is_bodyless
+from upwell.http.transports import has_news
+
+if TYPE_CHECKING:
+    from upwell.http.h2.pool import Http2Pool
+
+__all__ = ["Http2Upstream", "UpstreamStream"]
+
+
+class UpstreamStream(Stream):
+    """One attempt to have a request answered: the upstream side of its exchange."""
+
+    __slots__ = ("answered", "method")
+
+    connection: "Http2Upstream"
+
+    def __init__(self, connection: "Http2Upstream", number: int, receive_window: int) -> None:
+        super().__init__(connection, number, receive_window, 0)
+        self.answered = False
+        """Whether the final response's head has come."""
+        self.method = b""
+
+    def start_request(self, exchange: Exchange, body: bytes, ended: bool) -> None:
+        request, authority = exchange.request, self.connection.pool.authority
+        self.exchange = exchange
+        self.method = request.method
+        if type(request) is Http2Request:
+            block = request.block(exchange.host, authority, exchange.remove, exchange.add)
+        else:
+            block = encode_request(request, exchange.host, authority, exchange.remove, exchange.add)
+        trailers = exchange.trailers
+        if ended and not body and not trailers:
+            self.connection.send_block(self.number, block, True)
+            self._sent_end()
+            return
+        self.connection.send_block(self.number, block, False)
+        if ended and not trailers:
+            self.send_last(body)
+            return
+        if body:
+            self.send_body(body)
+        if ended:
+            self.end_body(trailers)
+
+    def abort(self) -> None:
+        self.exchange = None
+        self.connection.reset(self, ErrorCode.CANCEL)
+
+    def close(self) -> None:
+        self.abort()
+
+    def writable(self, writable: bool) -> None:
+        if self.exchange is not None:
+            self.exchange.upstream_writable(writable)
+
+    def sent_all(self) -> None:
+        """The request is out; the stream lives on for the response."""
+
+    def stalled(self) -> None:
+        exchange = self.exchange
+        self.connection.reset(self, ErrorCode.CANCEL)
+        if exchange is not None:
+            exchange.attempt_failed(FailureKind.RESET, "the upstream takes no more of the request", sent=True)
+
+    def send_raw(self, data: bytes) -> None:
+        """Never called: there is no tunnel."""
+
+    def send_eof(self) -> None:
+        """Never called: there is no tunnel."""
+
+
+class Http2Upstream(Http2Connection):
+    """Writes requests to one endpoint and reads its responses, many at once."""
+
+    def __init__(self, pool: "Http2Pool") -> None:
+        super().__init__(pool.engine)
+        self.pool = pool
+        self._responses: BlockReader[Http2Response] = BlockReader(
+            lambda fields, ended: make_response_head(fields), self.limits.response_head_bytes
+        )
+        self._next = 1
+        self._streams_max = self.bounds.upstream_streams
+        self._leaving = False
+        """Whether the upstream, or the pool, wants no more streams here."""
+        self._heard = True
+        """Whether anything was read since the last look."""
+        self._fresh: tuple[UpstreamStream, Http2Response] | None = None
+        """A response's head which was not passed on yet, for its body may be in this read."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it takes another exchange now."""
+        return len(self.streams) < self._streams_max and not self._leaving and not self.closed
+
+    def stale(self) -> bool:
+        """Whether this connection, which has no stream, has come to its end and the loop has not told us yet."""
+        return has_news(self._transport)
+
+    def open_stream(self) -> UpstreamStream:
+        """A new stream; its request must be started before the next one is opened."""
+        now = self.engine.now()
+        if not self.streams:
+            self.http2.idle_upstreams.discard(self)
+        number = self.opened = self._next
+        self._next = number + 2
+        if self._next > WINDOW_MAX:
+            self._leaving = True
+        stream = UpstreamStream(self, number, self.bounds.stream_window_flowing)
+        self.streams[number] = stream
+        self.http2.silences.ensure(self, now)
+        return stream
+
+    # What the transport reports.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.http2.idle_upstreams.add(self, self.engine.now())
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = True
+        if not self._greeted and data.startswith(b"HTTP/1."):
+            self.fail(ErrorCode.PROTOCOL_ERROR, "the upstream answers in HTTP/1")
+            return
+        super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        http2 = self.http2
+        for queue in (http2.idle_upstreams, http2.silences, http2.pings):
+            queue.discard(self)
+        self.pool.connection_lost(self)
+
+    # From frames to responses.
+
+    def headers_received(self, number: int, block: bytes, ended: bool) -> None:
+        self.frames_read()
+        stream = self.streams.get(number)
+        if stream is None:
+            self._responses.fields(block)
+            self._frame_without_stream(number, "HEADERS")
+            return
+        assert isinstance(stream, UpstreamStream)
+        try:
+            if stream.answered:
+                self._trailers_received(stream, block, ended)
+            else:
+                self._response_received(stream, block, ended)
+        except StreamViolation as violation:
+            self.violated(stream, violation)
+
+    def _response_received(self, stream: UpstreamStream, block: bytes, ended: bool) -> None:
+        head = self._responses.head(block, ended)
+        stream.state = next_state(stream.state, Event.RECEIVE_HEADERS)
+        exchange = stream.exchange
+        assert exchange is not None
+        if head.status < 200:
+            if ended:
+                raise StreamViolation(ErrorCode.PROTOCOL_ERROR, "an informational response that ends the stream")
+            exchange.informational_received(head)
+            return
+        stream.answered = True
+        if not is_bodyless(head.status, stream.method):
+            stream.expected = head.length
+        if ended:
+            stream.received_end()
+            self._done(stream)
+            exchange.response_received(head, b"", True)
+        else:
+            self._fresh = (stream, head)
+
+    def _trailers_received(self, stream: UpstreamStream, block: bytes, ended: bool) -> None:
+        trailers = check_trailers(self._responses.fields(block))
+        if not ended:
+            raise StreamViolation(ErrorCode.PROTOCOL_ERROR, "trailers that do not end the stream")
+        stream.state = next_state(stream.state, Event.RECEIVE_HEADERS)
+        stream.received_end()
+        exchange = stream.exchange
+        assert exchange is not None
+        self._done(stream)
+        exchange.response_ended(trailers)
+
+    def data_received_on(self, stream: Stream, data: bytes, ended: bool) -> None:
+        assert isinstance(stream, UpstreamStream)
+        exchange = stream.exchange
+        assert exchange is not None
+        if not stream.answered:
+            raise StreamViolation(ErrorCode.PROTOCOL_ERROR, "a body without a head")
+        if ended:
+            self._done(stream)
+        fresh = self._fresh
+        if fresh is not None and fresh[0] is stream:
+            self._fresh = None
+            exchange.response_received(fresh[1], data, ended)
+        else:
+            if data:
+                exchange.response_data(data)
+            if ended:
+                exchange.response_ended([])
+        if not ended:
+            stream.grant()
+
+    def frames_read(self) -> None:
+        fresh = self._fresh
+        if fresh is not None:
+            self._fresh = None
+            stream, head = fresh
+            if stream.exchange is not None:
+                stream.exchange.response_received(head, b"", False)
+
+    def _done(self, stream: UpstreamStream) -> None:
+        """The response is complete; a request that is not, nobody reads any more."""
+        if stream.state is CLOSED:
+            self.remove(stream)
+        else:
+            self.reset(stream, ErrorCode.CANCEL)
+
+    def stream_reset(self, stream: Stream, code: int) -> None:
+        self._drop_fresh(stream)
+        exchange = stream.exchange
+        if exchange is None:
+            return
+        if code == ErrorCode.REFUSED_STREAM:
+            exchange.attempt_failed(FailureKind.RESET, "the upstream refused the stream", sent=False)
+        else:
+            text = f"stream error: the upstream reset the stream with {code_name(code)}"
+            exchange.attempt_failed(FailureKind.BAD_RESPONSE, text, sent=True)
+
+    def stream_failed(self, stream: Stream, violation: StreamViolation) -> None:
+        self._drop_fresh(stream)
+        if stream.exchange is not None:
+            text = f"malformed HTTP/2 response: {violation}"
+            stream.exchange.attempt_failed(FailureKind.BAD_RESPONSE, text, sent=True)
+
+    def _drop_fresh(self, stream: Stream) -> None:
+        if self._fresh is not None and self._fresh[0] is stream:
+            self._fresh = None
+
+    def remove(self, stream: Stream) -> None:
+        super().remove(stream)
+        if self.closed:
+            return
+        if not self.streams:
+            if self._leaving:
+                self.finish()
+                return
+            self.http2.idle_upstreams.restart(self, self.engine.now())
+        self.pool.has_room(self)
+
+    # Settings, health and ends.
+
+    def greeting(self) -> bytes:
+        settings = {
+            Setting.ENABLE_PUSH: 0,
+            Setting.INITIAL_WINDOW_SIZE: self.bounds.stream_window_flowing,
+            Setting.MAX_HEADER_LIST_SIZE: self.limits.response_head_bytes,
+        }
+        return PREFACE + encode_settings(settings)
+
+    def greeted(self) -> None:
+        """Waiting exchanges may find that there is more room than was assumed."""
+        self.pool.has_room(self)
+
+    def is_unopened(self, number: int) -> bool:
+        return number >= self._next or not number & 1
+
+    def last_stream(self) -> int:
+        return 0
+
+    def goaway_received(self, last: int, code: int) -> None:
+        self.leave()
+        unseen = [stream for number, stream in self.streams.items() if number > last]
+        for stream in unseen:
+            self.remove(stream)
+            exchange = stream.exchange
+            if exchange is not None:
+                text = f"the upstream closes its connection ({code_name(code)})"
+                exchange.attempt_failed(FailureKind.RESET, text, sent=False)
+
+    def leave(self) -> None:
+        """Take no more streams, and close when the last one is over."""
+        self._leaving = True
+        self.pool.forget(self)
+        if not self.streams:
+            self.finish()
+
+    def peer_allows_streams(self, count: int) -> None:
+        self._streams_max = min(count, self.bounds.upstream_streams_max)
+
+    def ping_answered(self) -> None:
+        """That it was heard is all that counts."""
+
+    def look_whether_silent(self) -> None:
+        """Ask the upstream, if it has something to say and says nothing."""
+        if not self.streams or self.closed:
+            return
+        if self._heard:
+            self._heard = False
+            self.http2.silences.add(self, self.engine.now())
+        else:
+            self.send(encode_frame(PING, 0, 0, b"silence?"))
+            self.http2.pings.ensure(self, self.engine.now())
+
+    def look_whether_dead(self) -> None:
+        """It was asked a while ago."""
+        if self._heard:
+            self.look_whether_silent()
+        elif not self.closed:
+            self.abort()
+            self.lost(TimeoutError("no answer to PING"))
+
+    def idle_too_long(self) -> None:
+        """Nobody has used this connection for a while."""
+        self.leave()
+
+    def fail(self, code: ErrorCode, text: str) -> None:
+        self.pool.forget(self)
+        super().fail(code, text)
+
+    def lost(self, error: Exception | None) -> None:
+        self._fresh = None
+        self._leaving = True
+        streams, self.streams = list(self.streams.values()), {}
+        if not streams:
+            return
+        why = str(error) if error is not None else "connection closed"
+        message = f"read tcp {self.pool.authority.decode()}: {why}"
+        kind = (
+            FailureKind.BAD_RESPONSE if isinstance(error, ConnectionResetError) and self.closed else FailureKind.RESET
+        )
+        for stream in streams:
+            stream.drop_waiting()
+            if stream.exchange is not None:
+                sent = self._greeted and stream.number <= self.written
+                stream.exchange.attempt_failed(kind, message, sent=sent)
