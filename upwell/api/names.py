@@ -1,6 +1,5 @@
 """Labels, annotations, headers, ports and child names of Knative's contract, each in one place."""
 
-import hashlib
 from typing import Final
 
 # Environment and defaults
@@ -88,6 +87,8 @@ def child_name(parent: str, suffix: str) -> str:
     """
     if len(parent) + len(suffix) <= 63:
         return parent + suffix
+    import hashlib  # most processes make no name; a sidecar should not load OpenSSL's digests for none
+
     if len(suffix) < 31:
         return parent[: 31 - len(suffix)] + hashlib.md5(parent.encode()).hexdigest() + suffix
     hashed = parent[:31] + hashlib.md5((parent + suffix).encode()).hexdigest()

@@ -68,9 +68,13 @@ class Connection(asyncio.Protocol):
         self._transport.write(data)
 
     def send_eof(self) -> None:
-        """Write no more, but read on."""
-        if not self._transport.is_closing():
+        """Write no more, but read on; TLS has no such state, so there it is the end."""
+        if self._transport.is_closing():
+            return
+        if self._transport.can_write_eof():
             self._transport.write_eof()
+        else:
+            self._transport.close()
 
     def hold(self, hold: bool) -> None:
         """Whether reading has to wait because the other side is full."""

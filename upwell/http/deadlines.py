@@ -31,7 +31,8 @@ class DeadlineQueue(Generic[Owner]):
     __slots__ = ("_deadlines", "_due", "_expired", "_listed", "seconds")
 
     def __init__(self, deadlines: "Deadlines", seconds: float, expired: Callable[[Owner], None]) -> None:
-        self.seconds = seconds
+        self.seconds = seconds or inf
+        """0 is no deadline: its owners wait for ever."""
         self._deadlines = deadlines
         self._expired = expired
         self._due: dict[Owner, float] = {}

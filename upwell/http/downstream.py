@@ -123,7 +123,7 @@ class DownstreamConnection(Connection):
         """Return whether the connection stays open for what we have to say."""
         if self.state is TUNNEL and self._tunnel is not None:
             self._tunnel.downstream_eof()
-            return not self._transport.is_closing()
+            return self._transport.can_write_eof() and not self._transport.is_closing()
         # A client that stops listening and one that only stops speaking look alike here; like Go's server we take
         # both for gone, so that its slot is free at once.
         exchange = self._exchange
@@ -223,6 +223,7 @@ class DownstreamConnection(Connection):
         else:
             body = LengthReader(request.length or 0)
         self._body = body
+        self._wait_in(self._engine.body_idles)
         if not self._pending:
             return True
         try:
@@ -234,7 +235,7 @@ class DownstreamConnection(Connection):
         if piece:
             exchange.request_data(piece)
         if body.ended:
-            self._body = None
+            self._body_ended()
             exchange.request_ended(body.trailers)
         return True
 
@@ -252,12 +253,29 @@ class DownstreamConnection(Connection):
             exchange.downstream_ended(Outcome.BAD_REQUEST)
             return
         if body.ended:
-            self._body = None
+            self._body_ended()
             self._pending = body.rest
+        elif self._deadline is not None:
+            self._deadline.restart(self, self._engine.now())
         if piece:
             exchange.request_data(piece)
         if body.ended:
             exchange.request_ended(body.trailers)
+
+    def _body_ended(self) -> None:
+        self._body = None
+        self._wait_in(None)
+
+    def body_stalled(self) -> None:
+        """The client has sent nothing of its body for a while."""
+        exchange = self._exchange
+        self._deadline = None
+        if self._body is None or exchange is None or exchange.status:
+            return
+        if self._flow.reasons or exchange.awaits_continue:
+            self._wait_in(self._engine.body_idles)
+        else:
+            exchange.fail(408, "body-timeout", b"the request's body stopped coming\n")
 
     def _read_ahead(self, data: bytes) -> None:
         self._pending += data
@@ -284,6 +302,8 @@ class DownstreamConnection(Connection):
             self._close()
 
     def _reject(self, error: BadRequestError) -> None:
+        refused = self._engine.refused
+        refused[error.reason] = refused.get(error.reason, 0) + 1
         text = f"{error}\n".encode()
         head = error_response(self._engine.component, error.status, error.reason, text)
         self._pending = b""
@@ -395,7 +415,8 @@ class DownstreamConnection(Connection):
         self._discarded = 0
         self._flow.release(PEER_FULL | BODY_HELD | PIPELINE_FULL | CLIENT_FULL)
         if not self._transport.is_closing():
-            self._transport.write_eof()
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
             self._wait_in(self._engine.lingers)
 
     def _close(self) -> None:

@@ -8,7 +8,7 @@ on our own account over the same pools, `drain` ends it all in good order.
 import asyncio
 import socket
 from collections.abc import Coroutine, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from upwell.clock import Clock, SystemClock
 from upwell.http.deadlines import Deadlines
@@ -21,6 +21,9 @@ from upwell.http.sides import Application
 from upwell.http.timeouts import Timeouts
 from upwell.http.tunnel import Tunnel
 from upwell.http.upstream import UpstreamConnection
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 __all__ = ["Engine", "Listener"]
 
@@ -54,6 +57,8 @@ class Engine:
         self.draining = False
         self.in_flight = 0
         """Exchanges that have begun and not ended, whoever's."""
+        self.refused: dict[str, int] = {}
+        """Requests that no application heard of, by the reason they were refused for."""
         self.connections: dict[DownstreamConnection, None] = {}
         self.upstream_connections: dict[UpstreamConnection, None] = {}
         self.deadlines = Deadlines(clock or SystemClock(), self.loop)
@@ -67,6 +72,7 @@ class Engine:
         queue = self.deadlines.queue
         bounds = self.limits
         self.heads = queue("head", bounds.head_timeout, DownstreamConnection.timed_out)
+        self.body_idles = queue("body idle", bounds.body_idle_timeout, DownstreamConnection.body_stalled)
         self.keep_alives = queue("keep-alive", bounds.keep_alive_timeout, DownstreamConnection.timed_out)
         self.lingers = queue("linger", bounds.linger_timeout, DownstreamConnection.timed_out)
         self.unread = queue("unread client", 1.0, DownstreamConnection.look_whether_gone)
@@ -75,7 +81,12 @@ class Engine:
         self.idle_connections = queue("idle upstream", bounds.idle_connection_timeout, UpstreamConnection.idle_too_long)
 
     async def serve(
-        self, app: Application, host: str, port: int | None = None, sock: socket.socket | None = None
+        self,
+        app: Application,
+        host: str,
+        port: int | None = None,
+        sock: socket.socket | None = None,
+        tls: "SSLContext | None" = None,
     ) -> Listener:
         """Accept connections for `app` on `host` and `port` (0: any free one), or on `sock`; raise OSError."""
 
@@ -84,9 +95,9 @@ class Engine:
 
         backlog = self.limits.listen_backlog
         if sock is not None:
-            server = await self.loop.create_server(connection, sock=sock, backlog=backlog)
+            server = await self.loop.create_server(connection, sock=sock, backlog=backlog, ssl=tls)
         else:
-            server = await self.loop.create_server(connection, host, port or 0, backlog=backlog)
+            server = await self.loop.create_server(connection, host, port or 0, backlog=backlog, ssl=tls)
         listener = Listener(server)
         self._listeners.append(listener)
         return listener

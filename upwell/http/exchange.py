@@ -11,7 +11,7 @@ request's body is kept as long as it is small, so that the request can wait for 
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -69,6 +69,7 @@ class Exchange:
         "awaits_continue",
         "context",
         "host",
+        "on_head",
         "outcome",
         "remove",
         "request",
@@ -110,6 +111,8 @@ class Exchange:
         """How often it was forwarded."""
         self.retry_unsent = False
         """Set by the application: take an answer marked `Upwell-Error: …; unsent` for a retryable failure."""
+        self.on_head: Callable[[Exchange, ResponseHead], None] | None = None
+        """Set by the application: called with the upstream's response head before it goes to the client."""
         self.host: bytes | None = None
         self.remove = _NOTHING
         self.add: Sequence[tuple[bytes, bytes]] = ()
@@ -290,6 +293,8 @@ class Exchange:
         self.state = RESPONDING
         self.response_bytes = len(body)
         self._kept = None
+        if self.on_head is not None:
+            self.on_head(self, head)
         if ended:
             self._detach()
             self._downstream.start_response(self, head, body, True)

@@ -26,6 +26,9 @@ class Limits:
 
     head_timeout: float = 60.0
     """From the first byte of a head, or from a connection's start, to the head's end. The connection is closed."""
+    body_idle_timeout: float = 60.0
+    """How long a client may send nothing of a body that it has announced, as long as it is being read and no response
+    has begun; then 408. A client that waits for `100 Continue`, or for us, is not the one to blame."""
     keep_alive_timeout: float = 180.0
     """How long a client's connection may stay without a request. Above the 90 s that our own pools keep one, so
     that of two Upwell hops it is always the calling one that closes."""

@@ -113,6 +113,9 @@ class Peer:
     def writelines(self, pieces: tuple[bytes, ...]) -> None:
         self.write(b"".join(pieces))
 
+    def can_write_eof(self) -> bool:
+        return True
+
     def write_eof(self) -> None:
         self.ended = True
 
