@@ -13,14 +13,14 @@ starting at once do not take the processor from each other.
 """
 
 from enum import Enum
-from typing import Final, Protocol
+from typing import Final
 
 from upwell.api import names
 from upwell.clock import Clock
 from upwell.cluster.endpoints import Address
-from upwell.http import FetchError
+from upwell.http import Fetcher, FetchError
 
-__all__ = ["Answered", "FetchResult", "Fetcher", "Pace", "Prober"]
+__all__ = ["Answered", "Pace", "Prober"]
 
 SHORTEST_PAUSE: Final = 0.005
 PAUSE_SHARE: Final = 0.02
@@ -45,33 +45,6 @@ class Answered(Enum):
     HELD = "held"
     """Not ready by the end of the time that a sidecar of ours held its answer."""
     NOTHING = "nothing"
-
-
-class FetchResult(Protocol):
-    """A whole response."""
-
-    @property
-    def status(self) -> int: ...
-    @property
-    def headers(self) -> list[tuple[bytes, bytes]]: ...
-    @property
-    def body(self) -> bytes: ...
-
-
-class Fetcher(Protocol):
-    """What the prober needs of the engine."""
-
-    async def fetch(
-        self,
-        method: bytes,
-        host: str,
-        port: int,
-        target: bytes,
-        headers: list[tuple[bytes, bytes]],
-        *,
-        timeout: float,
-        max_body: int,
-    ) -> FetchResult: ...
 
 
 class Pace:

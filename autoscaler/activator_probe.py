@@ -11,12 +11,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from autoscaler.scraper import Fetcher
 from upwell.api.names import AGENT_AUTOSCALER, HEADER_PROBE
 from upwell.api.objects import Key
 from upwell.clock import Clock
 from upwell.cluster.endpoints import Address
-from upwell.http import FetchError
+from upwell.http import Fetcher, FetchError
 from upwell.telemetry import log
 
 __all__ = ["ActivatorProbe"]

@@ -16,7 +16,6 @@ from autoscaler.cluster_settings import ClusterSettings
 from autoscaler.collecting import Collecting
 from autoscaler.config import VARIABLES, ProcessConfig
 from autoscaler.deciders import Deciders
-from autoscaler.election import BUCKET, CONFIG_LEADER_ELECTION, elector, free_lease_of_gone_pod
 from autoscaler.metrics import AutoscalerMetrics
 from autoscaler.podautoscalers import PodAutoscalers
 from autoscaler.pods import Pods
@@ -46,6 +45,7 @@ from upwell.api.stat import Stat
 from upwell.clock import Clock, SystemClock
 from upwell.cluster.client import Client
 from upwell.cluster.configmaps import ConfigMaps
+from upwell.cluster.election import CONFIG_MAP, candidate, free_lease_of_gone_pod
 from upwell.cluster.endpoints import EndpointTracker
 from upwell.cluster.informer import Informer
 from upwell.cluster.reconciler import Reconciler
@@ -59,6 +59,8 @@ from upwell.telemetry.server import serve_metrics
 __all__ = ["main", "serve"]
 
 LOG: Final = log.get()
+BUCKET: Final = "autoscaler-bucket-00-of-01"
+"""The lease; its holder acts on all revisions."""
 WORKERS: Final = 16
 """Reconciles under way at once; each waits for the API server most of its time."""
 
@@ -229,10 +231,10 @@ class Autoscaler:
     async def _stand_for_election(self) -> None:
         await self._config_maps.wait_synced()
         namespace, identity = self._config.system_namespace, self._config.identity
-        data = self._config_maps.get(CONFIG_LEADER_ELECTION)
-        candidate = elector(self._client, namespace, identity, data, self._clock)
-        await free_lease_of_gone_pod(self._client, namespace)
-        await candidate.run(self._lead)
+        data = self._config_maps.get(CONFIG_MAP)
+        elector = candidate(self._client, BUCKET, namespace, identity, data, self._clock)
+        await free_lease_of_gone_pod(self._client, BUCKET, namespace)
+        await elector.run(self._lead)
 
     async def _lead(self) -> None:
         """Collect, decide and write, until cancelled."""

@@ -12,7 +12,7 @@ and others nothing. Source of the rules: contract, autoscaler.md 5.1 to 5.3.
 import asyncio
 import random
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from autoscaler.metrics import AutoscalerMetrics, ScrapeLabels
 from autoscaler.pods import Pods, ReadyPod
@@ -21,13 +21,13 @@ from autoscaler.timeline import Timeline
 from upwell.api.objects import Key
 from upwell.api.stat import Stat, StatError, decode_stat
 from upwell.clock import Clock
-from upwell.http import FetchError, FetchResult
+from upwell.http import Fetcher, FetchError, FetchResult
 from upwell.policy.capacity import sample_size, scrape_average
 from upwell.policy.collector import Collection, Collector, implausible
 from upwell.telemetry import log
 from upwell.telemetry.metrics import Histogram
 
-__all__ = ["Fetcher", "ScrapeFailed", "Scraper", "candidates"]
+__all__ = ["ScrapeFailed", "Scraper", "candidates"]
 
 LOG: Final = log.get("scraper")
 SCRAPE_PERIOD: Final = 1.0
@@ -37,22 +37,6 @@ PARALLEL_FETCHES: Final = 256
 BODY_MOST: Final = 6 * 10 + 256 + 20
 """Bytes: six fields of ten at most, the longest pod name, and the tags."""
 MEDIA_TYPE: Final = b"application/protobuf"
-
-
-class Fetcher(Protocol):
-    """What is needed of the engine (`upwell.http.Engine`); raises FetchError."""
-
-    async def fetch(
-        self,
-        method: bytes,
-        host: str,
-        port: int,
-        target: bytes,
-        headers: list[tuple[bytes, bytes]],
-        *,
-        timeout: float,
-        max_body: int,
-    ) -> FetchResult: ...
 
 
 class ScrapeFailed(Exception):  # noqa: N818  # it is what happened, not a class of bugs

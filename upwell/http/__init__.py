@@ -3,7 +3,7 @@
 from upwell.http.engine import Engine, Listener
 from upwell.http.errors import FailureKind, FetchError, Outcome, UpstreamFailure
 from upwell.http.exchange import Exchange
-from upwell.http.fetch import FetchResult
+from upwell.http.fetch import Fetcher, FetchResult
 from upwell.http.limits import Limits
 from upwell.http.message import Fields, RequestHead, ResponseHead
 from upwell.http.pool import Upstream
@@ -16,6 +16,7 @@ __all__ = [
     "FailureKind",
     "FetchError",
     "FetchResult",
+    "Fetcher",
     "Fields",
     "Limits",
     "Listener",

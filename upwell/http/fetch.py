@@ -7,7 +7,7 @@ failures are the same ones, and a probe takes the way that a request takes.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from upwell.http.errors import FetchError, Outcome, UpstreamFailure
 from upwell.http.exchange import Exchange
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from upwell.http.engine import Engine
     from upwell.http.pool import Upstream
 
-__all__ = ["FetchResult", "FetchSide"]
+__all__ = ["FetchResult", "FetchSide", "Fetcher"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,24 @@ class FetchResult:
     def get(self, name: bytes) -> bytes | None:
         """The first value of the field with this lower-case name."""
         return next((value for key, value in self.headers if key.lower() == name), None)
+
+
+class Fetcher(Protocol):
+    """Whoever fetches: the engine, or a test's double."""
+
+    async def fetch(
+        self,
+        method: bytes,
+        host: str,
+        port: int,
+        target: bytes,
+        headers: Sequence[tuple[bytes, bytes]],
+        *,
+        timeout: float,
+        max_body: int,
+    ) -> FetchResult:
+        """Send one request and return its whole answer; raise FetchError."""
+        ...
 
 
 class FetchSide:

@@ -8,11 +8,12 @@ front of a revision with `num_activators` and clamps its wish with `apply_bounds
 
 import math
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol, TypeVar
+from typing import Final, NamedTuple, TypeVar
+
+from upwell.policy.load import Load
 
 __all__ = [
     "UNLIMITED",
-    "Sampled",
     "ScrapeAverage",
     "apply_bounds",
     "assign_slice",
@@ -92,19 +93,6 @@ def sample_size(population: int) -> int:
     return math.ceil(population * _SAMPLE_FACTOR / (population + _SAMPLE_FACTOR - 1))
 
 
-class Sampled(Protocol):
-    """What is read from one sampled pod; `upwell.api.stat.Stat` is one."""
-
-    @property
-    def average_concurrent_requests(self) -> float: ...
-    @property
-    def average_proxied_concurrent_requests(self) -> float: ...
-    @property
-    def request_count(self) -> float: ...
-    @property
-    def proxied_request_count(self) -> float: ...
-
-
 class ScrapeAverage(NamedTuple):
     """The sampled pods' figures, extrapolated to all pods."""
 
@@ -114,7 +102,7 @@ class ScrapeAverage(NamedTuple):
     proxied_request_count: float
 
 
-def scrape_average(samples: Sequence[Sampled], total_pods: int) -> ScrapeAverage:
+def scrape_average(samples: Sequence[Load], total_pods: int) -> ScrapeAverage:
     """Each figure's mean over `samples` (at least one), times `total_pods`."""
 
     def extrapolate(values: list[float]) -> float:

@@ -11,8 +11,9 @@ argument. Source of the rules: contract, autoscaler.md 4.1, 5.1 and 6.
 
 import math
 from dataclasses import dataclass
-from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
+from upwell.policy.load import Load
 from upwell.policy.windows import LinearWindow, WeightedWindow, Window
 
 __all__ = [
@@ -23,7 +24,6 @@ __all__ = [
     "Collection",
     "CollectionSpec",
     "Collector",
-    "Load",
     "implausible",
 ]
 
@@ -33,19 +33,6 @@ WEIGHTED_EXPONENTIAL: Final = "weighted-exponential"
 
 ABSURD_LOAD: Final = 1e7
 """Concurrent requests, or requests per second, that no single reporter can have seen."""
-
-
-class Load(Protocol):
-    """The figures of a stat that matter here; `upwell.api.stat.Stat` is one."""
-
-    @property
-    def average_concurrent_requests(self) -> float: ...
-    @property
-    def average_proxied_concurrent_requests(self) -> float: ...
-    @property
-    def request_count(self) -> float: ...
-    @property
-    def proxied_request_count(self) -> float: ...
 
 
 def implausible(load: Load) -> str | None:
