@@ -23,7 +23,7 @@ from upwell.http.encode import encode_response_head
 from upwell.http.errors import BadRequestError, Outcome
 from upwell.http.exchange import Exchange
 from upwell.http.flow import BODY_HELD, CLIENT_FULL, PEER_FULL, PIPELINE_FULL
-from upwell.http.framing import request_head_end, without_empty_lines
+from upwell.http.framing import request_head_end
 from upwell.http.message import HTTP_1_0, RequestHead, ResponseHead, is_bodyless, read_request_head
 from upwell.http.sides import Application
 from upwell.http.transports import peer_has_left, reset_on_close
@@ -176,8 +176,6 @@ class DownstreamConnection(Connection):
         data = self._pending
         engine = self._engine
         try:
-            if data[0] < 32:
-                data = self._pending = without_empty_lines(data)
             end = request_head_end(data, self._limits)
             if not end:
                 if data and self._deadline is not engine.heads:

@@ -3,7 +3,7 @@
 from upwell.http.errors import BadRequestError
 from upwell.http.limits import Limits
 
-__all__ = ["request_head_end", "without_empty_lines"]
+__all__ = ["request_head_end"]
 
 
 def request_head_end(data: bytes, limits: Limits) -> int:
@@ -30,10 +30,3 @@ def _check_sizes(head: bytes, limits: Limits) -> None:
         raise BadRequestError(414, "target-too-long", "request target too long")
     if len(head) > limits.head_bytes:
         raise BadRequestError(431, "head-too-large", "request header fields too large")
-
-
-def without_empty_lines(data: bytes) -> bytes:
-    """Empty lines before a request are ignored (RFC 9112, 2.2), as long as they are lines."""
-    while data.startswith(b"\r\n"):
-        data = data[2:]
-    return data

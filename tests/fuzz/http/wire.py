@@ -46,7 +46,7 @@ def read_requests(data: bytes) -> tuple[list[Message], bool]:
             elif isinstance(event, h11.EndOfMessage):
                 found[-1].trailers = list(event.headers)
                 found[-1].complete = True
-                if connection.their_state not in (h11.DONE, h11.MIGHT_SWITCH_PROTOCOL):
+                if connection.their_state in (h11.MUST_CLOSE, h11.CLOSED):
                     break
                 connection.send(h11.Response(status_code=204, headers=[]))
                 connection.send(h11.EndOfMessage())

@@ -167,6 +167,7 @@ async def test_what_follows_a_last_request_is_ignored(world: World) -> None:
         (b"GET / HTTP/1.1\r\n\r\n", b"400"),
         (b"GET / HTTP/1.1\n", b"400"),
         (b"\n\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", b"400"),
+        (b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", b"400"),
         (b"GET / HTTP/3.0\r\nHost: a\r\n\r\n", b"505"),
         (b"\x16\x03\x01\x02\x00\x01\r\n\r\n", b"400"),
         (request("POST / HTTP/1.1", "Content-Length: 4", "Transfer-Encoding: chunked") + b"0\r\n\r\n", b"400"),
@@ -198,15 +199,6 @@ async def test_a_bad_request_after_good_ones_is_answered_in_its_turn(world: Worl
     upstream.sends(OK)
 
     assert client.got.startswith(OK + b"HTTP/1.1 400 Bad Request\r\n")
-
-
-async def test_empty_lines_before_a_request_are_ignored(world: World) -> None:
-    client = world.client()
-
-    client.sends(b"\r\n")
-    upstream = await world.exchange(client, b"\r\n" + GET)
-
-    assert upstream.got.startswith(b"GET /")
 
 
 async def test_a_body_that_turns_out_malformed_ends_the_exchange(world: World) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from upwell.http.errors import BadRequestError
-from upwell.http.framing import request_head_end, without_empty_lines
+from upwell.http.framing import request_head_end
 from upwell.http.limits import Limits
 
 LIMITS = Limits(head_bytes=200, target_bytes=50)
@@ -43,8 +43,3 @@ def test_a_long_target_is_refused_complete_or_not(end: bytes) -> None:
 def test_a_long_method_is_a_long_head() -> None:
     assert request_head_end(b"G" * 100, LIMITS) == 0
     assert status(b"G" * 201) == 431
-
-
-def test_empty_lines_before_a_request_do_not_count() -> None:
-    assert without_empty_lines(b"\r\n\r\nGET") == b"GET"
-    assert without_empty_lines(b"\nGET") == b"\nGET"
