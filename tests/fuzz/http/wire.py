@@ -35,27 +35,42 @@ class Message:
 def read_requests(data: bytes) -> tuple[list[Message], bool]:
     """The requests that h11 finds in `data`, and whether it took offence after them."""
     found: list[Message] = []
-    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=_EVENT_SIZE_MAX)
-    connection.receive_data(data)
-    try:
-        for event in _events(connection):
-            if isinstance(event, h11.Request):
-                found.append(Message(event.method + b" " + event.target, list(event.headers)))
-            elif isinstance(event, h11.Data):
-                found[-1].body += event.data
-            elif isinstance(event, h11.EndOfMessage):
-                found[-1].trailers = list(event.headers)
-                found[-1].complete = True
-                if connection.their_state in (h11.MUST_CLOSE, h11.CLOSED):
-                    break
-                connection.send(h11.Response(status_code=204, headers=[]))
-                connection.send(h11.EndOfMessage())
-                if connection.our_state is not h11.DONE:
-                    break
-                connection.start_next_cycle()
-    except h11.RemoteProtocolError:
-        return found, True
+    while data:
+        connection = h11.Connection(h11.SERVER, max_incomplete_event_size=_EVENT_SIZE_MAX)
+        connection.receive_data(data)
+        try:
+            if not _read_on(connection, found):
+                break
+        except h11.RemoteProtocolError:
+            return found, True
+        data = connection.trailing_data[0]
     return found, False
+
+
+def _read_on(connection: h11.Connection, found: list[Message]) -> bool:
+    """Add what `connection` reads; whether what it leaves is to be read as well.
+
+    h11 closes after every HTTP/1.0 request; the client may have asked for more (`Connection: keep-alive`).
+    """
+    persistent = False
+    for event in _events(connection):
+        if isinstance(event, h11.Request):
+            options = b",".join(value for name, value in event.headers if name == b"connection").lower()
+            persistent = event.http_version == b"1.0" and b"keep-alive" in options and b"close" not in options
+            found.append(Message(event.method + b" " + event.target, list(event.headers)))
+        elif isinstance(event, h11.Data):
+            found[-1].body += event.data
+        elif isinstance(event, h11.EndOfMessage):
+            found[-1].trailers = list(event.headers)
+            found[-1].complete = True
+            if connection.their_state in (h11.MUST_CLOSE, h11.CLOSED):
+                return persistent
+            connection.send(h11.Response(status_code=204, headers=[]))
+            connection.send(h11.EndOfMessage())
+            if connection.our_state is not h11.DONE:
+                return False
+            connection.start_next_cycle()
+    return False
 
 
 def read_response(data: bytes, method: bytes, *, ended: bool = True) -> Message | None:
