@@ -10,7 +10,7 @@ from typing import Final
 from upwell.api import names
 from upwell.http import Exchange, Outcome
 
-__all__ = ["TEXT", "answer_error", "answer_text", "final_status"]
+__all__ = ["answer_error", "error_field", "final_status"]
 
 TEXT: Final = (
     (b"Content-Type", b"text/plain; charset=utf-8"),
@@ -20,17 +20,16 @@ _WITHOUT_ANSWER: Final = {Outcome.CLIENT_GONE: 499, Outcome.BAD_REQUEST: 400, Ou
 _ERROR: Final = names.HEADER_ERROR.encode()
 
 
-def answer_text(exchange: Exchange, status: int, text: bytes, *headers: tuple[bytes, bytes]) -> None:
-    """Answer one line of text."""
-    exchange.respond(status, (*TEXT, *headers), text + b"\n")
-
-
 def answer_error(
-    exchange: Exchange, status: int, reason: str, text: bytes, *headers: tuple[bytes, bytes], unsent: bool
+    exchange: Exchange, status: int, reason: str, text: bytes, *headers: tuple[bytes, bytes], unsent: bool = False
 ) -> None:
-    """Answer a failure of the path to the app; `reason` is a stable word for programs."""
-    source = f"queueproxy; reason={reason}" + ("; unsent" if unsent else "")
-    answer_text(exchange, status, text, (_ERROR, source.encode()), *headers)
+    """Answer one line of text; `reason` is a stable word for programs."""
+    exchange.respond(status, (*TEXT, error_field(reason, unsent=unsent), *headers), text + b"\n")
+
+
+def error_field(reason: str, *, unsent: bool = False) -> tuple[bytes, bytes]:
+    """The field that says who answers and why."""
+    return _ERROR, (f"queueproxy; reason={reason}" + ("; unsent" if unsent else "")).encode()
 
 
 def final_status(exchange: Exchange) -> int:

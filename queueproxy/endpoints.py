@@ -7,14 +7,14 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from queueproxy.answers import answer_text
+from queueproxy.answers import answer_error
 from queueproxy.drain import Drainer
 from queueproxy.stats import CONTENT_TYPE as STAT_TYPE
 from queueproxy.stats import StatsReporter
 from upwell.http import Exchange, UpstreamFailure
 
 if TYPE_CHECKING:
-    from upwell.telemetry.metrics import Registry
+    from queueproxy.request_metrics import RequestMetrics
 
 __all__ = ["Endpoints", "admin_endpoints", "metrics_endpoints", "stats_endpoints"]
 
@@ -31,7 +31,7 @@ class Endpoints:
     def request_received(self, exchange: Exchange) -> None:
         answer = self._routes.get(exchange.request.target.partition(b"?")[0])
         if answer is None:
-            answer_text(exchange, 404, b"404 page not found")
+            answer_error(exchange, 404, "not-found", b"404 page not found")
         else:
             answer(exchange)
 
@@ -65,10 +65,10 @@ def stats_endpoints(reporter: StatsReporter) -> Endpoints:
     )
 
 
-def metrics_endpoints(registry: "Registry") -> Endpoints:
+def metrics_endpoints(metrics: "RequestMetrics") -> Endpoints:
     """`/metrics` for Prometheus."""
-    from upwell.telemetry.metrics import CONTENT_TYPE as METRICS_TYPE  # loaded with the registry, if there is one
+    from upwell.telemetry.metrics import CONTENT_TYPE as METRICS_TYPE  # loaded with the metrics, if there are any
 
     return Endpoints(
-        {METRICS_PATH: lambda exchange: exchange.respond(200, ((b"Content-Type", METRICS_TYPE),), registry.render())}
+        {METRICS_PATH: lambda exchange: exchange.respond(200, ((b"Content-Type", METRICS_TYPE),), metrics.render())}
     )

@@ -19,12 +19,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from queueproxy.answers import answer_error, answer_text
+from queueproxy.answers import answer_error, error_field
 from queueproxy.drain import Drainer
 from queueproxy.forwarded import forwarded
 from queueproxy.readiness import Readiness
 from upwell.api import names
-from upwell.http import Exchange, FailureKind, Upstream, UpstreamFailure
+from upwell.http import Exchange, FailureKind, ResponseHead, Upstream, UpstreamFailure
 from upwell.policy.breaker import REJECTED, RUNNING, Breaker
 from upwell.policy.request_stats import RequestStats
 from upwell.telemetry import log
@@ -32,6 +32,7 @@ from upwell.telemetry import log
 if TYPE_CHECKING:
     from queueproxy.request_log import RequestLog
     from queueproxy.request_metrics import RequestMetrics
+    from queueproxy.request_tracing import RequestTracing, Trace
 
 __all__ = ["Handler", "RequestTimeouts"]
 
@@ -76,7 +77,7 @@ class RequestTimeouts:
 class _Ticket:
     """What is remembered of a request between its arrival and its end."""
 
-    __slots__ = ("arrived", "counted", "entered", "is_probe", "proxied", "started")
+    __slots__ = ("arrived", "counted", "entered", "is_probe", "proxied", "started", "trace")
 
     def __init__(self, arrived: float) -> None:
         self.arrived = arrived
@@ -89,6 +90,7 @@ class _Ticket:
         self.proxied = False
         self.started: float | None = None
         """When the app got it."""
+        self.trace: Trace | None = None
 
 
 class Handler:
@@ -108,6 +110,8 @@ class Handler:
         metrics: "RequestMetrics | None" = None,
         request_log: "RequestLog | None" = None,
         log_probes: bool = False,
+        tracing: "RequestTracing | None" = None,
+        server_timing: bool = False,
     ) -> None:
         """`breaker` None means no limit; `now` gives monotonic seconds; `tasks` owns the waiting health checks."""
         self._upstream = upstream
@@ -121,6 +125,8 @@ class Handler:
         self._metrics = metrics
         self._request_log = request_log
         self._log_probes = log_probes
+        self._tracing = tracing
+        self._server_timing = server_timing
         self._checks: dict[Exchange, asyncio.Task[None]] = {}
         drainer.began = self._end_checks
 
@@ -145,9 +151,9 @@ class Handler:
 
     def _answer_health(self, exchange: Exchange, probe: bytes) -> None:
         if self._drainer.draining:
-            answer_text(exchange, 503, b"shutting down", *SIDECAR)
+            answer_error(exchange, 503, "draining", b"shutting down", *SIDECAR)
         elif probe != b"queue":
-            answer_text(exchange, 400, b"unexpected probe header value: " + probe, *SIDECAR)
+            answer_error(exchange, 400, "probe", b"unexpected probe header value: " + probe, *SIDECAR)
         elif not self._readiness.probed:
             exchange.respond(200, SIDECAR, b"queue")
         else:
@@ -160,28 +166,30 @@ class Handler:
         if ready:
             exchange.respond(200, SIDECAR, b"queue")
         else:
-            exchange.respond(503, SIDECAR)
+            exchange.respond(503, (*SIDECAR, error_field("not-ready")))
 
     def _end_checks(self) -> None:
         """The drain has begun: whoever waits for the app hears that this pod is leaving."""
         for exchange in list(self._checks):
-            answer_text(exchange, 503, b"shutting down", *SIDECAR)
+            answer_error(exchange, 503, "draining", b"shutting down", *SIDECAR)
 
     def _answer_network_probe(self, exchange: Exchange) -> None:
         value = exchange.request.fields.get(HASH)
         if self._drainer.draining:
-            answer_text(exchange, 503, b"shutting down")
+            answer_error(exchange, 503, "draining", b"shutting down")
         elif value:
             exchange.respond(200, ((names.HEADER_HASH.encode(), value),))
         else:
-            answer_text(exchange, 400, b'a probe request must contain a non-empty "K-Network-Hash" header')
+            answer_error(exchange, 400, "probe", b'a probe request must contain a non-empty "K-Network-Hash" header')
 
     # Requests
 
     def _admit(self, exchange: Exchange, ticket: _Ticket) -> None:
+        if self._tracing is not None and not ticket.is_probe:
+            ticket.trace = self._tracing.begin(exchange.request.fields)
         timeouts = self._timeouts
         if timeouts.revision < 1:
-            exchange.respond(504, (), b"request timeout")
+            exchange.fail(504, "timeout", b"request timeout")
             return
         exchange.set_timeouts(timeouts.revision, timeouts.response_start, timeouts.idle)
         fields = exchange.request.fields
@@ -215,15 +223,26 @@ class Handler:
             ticket.started = self._now()
             if self._metrics is not None and ticket.entered:
                 self._metrics.waited(ticket.started - ticket.arrived)
+            if self._server_timing:
+                exchange.on_head = self._add_timing
         remove, add = REMOVED, NOTHING_ADDED
         made = _forwarded(fields)
         if made:
             remove, add = REMOVED_WITH_FORWARDED, ((b"Forwarded", made),)
+        if ticket.trace is not None:
+            remove, add = remove | ticket.trace.remove, (*add, *ticket.trace.add)
         host = fields.get(ORIGINAL_HOST)
         if host and ticket.counted:
             exchange.forward(self._upstream, host=host, remove=remove | {ORIGINAL_HOST}, add=add)
         else:
             exchange.forward(self._upstream, remove=remove, add=add)
+
+    def _add_timing(self, exchange: Exchange, head: ResponseHead) -> None:
+        """Tell how long the request waited for a slot and then for the app, in milliseconds."""
+        ticket: _Ticket = exchange.context
+        started = ticket.started if ticket.started is not None else ticket.arrived
+        queue, app = (started - ticket.arrived) * 1000, (self._now() - started) * 1000
+        head.set_fields([*head.headers, (b"Server-Timing", b"queue;dur=%.2f, app;dur=%.2f" % (queue, app))])
 
     def upstream_failed(self, exchange: Exchange, failure: UpstreamFailure) -> None:
         reset = failure.kind is FailureKind.RESET
@@ -249,6 +268,10 @@ class Handler:
         if self._metrics is not None and not ticket.is_probe:
             in_app = None if ticket.started is None else now - ticket.started
             self._metrics.ended(exchange, now - ticket.arrived, in_app)
+        if ticket.trace is not None and ticket.trace.sampled and self._tracing is not None:
+            started = now if ticket.started is None else ticket.started
+            waited = started - ticket.arrived if ticket.entered else None
+            self._tracing.ended(exchange, ticket.trace, total=now - ticket.arrived, waited=waited, in_app=now - started)
         if self._request_log is not None and (self._log_probes or not ticket.is_probe):
             self._request_log.write(exchange, now - ticket.arrived)
 

@@ -20,24 +20,30 @@ from queueproxy.endpoints import admin_endpoints, metrics_endpoints, stats_endpo
 from queueproxy.handler import Handler, RequestTimeouts
 from queueproxy.listen import bind
 from queueproxy.readiness import Readiness
+from queueproxy.resource import resource_attributes
 from queueproxy.stats import StatsReporter
 from upwell.api import names
-from upwell.clock import SystemClock
-from upwell.http import Application, Engine, Exchange, Limits
+from upwell.clock import Clock, SystemClock
+from upwell.http import Application, Engine, Exchange, Upstream
 from upwell.policy.breaker import Breaker
 from upwell.policy.request_stats import RequestStats
 from upwell.ports import ConfigError
 from upwell.telemetry import log
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from queueproxy.request_log import RequestLog
     from queueproxy.request_metrics import RequestMetrics
+    from queueproxy.request_tracing import RequestTracing
+    from queueproxy.tls import Certificates
+    from upwell.telemetry.tracing import SpanSender
 
 __all__ = ["main"]
 
 QUEUE_DEPTH_FACTOR: Final = 10
-IDLE_CONNECTIONS_UNLIMITED: Final = 1000
-TLS_CERTIFICATE: Final = "/var/lib/knative/certs/tls.crt"
+SCOPE: Final = "upwell.dev/queueproxy"
+FLUSH_SECONDS: Final = 10.0
 
 _log = log.get()
 
@@ -77,17 +83,20 @@ async def _run(config: QueueProxyConfig) -> None:
     sockets = _bind_all(config)
     clock = SystemClock()
     limit = max(0, config.container_concurrency)
-    engine = Engine(component=b"queueproxy", limits=Limits(idle_connections=limit or IDLE_CONNECTIONS_UNLIMITED))
+    certificates = _load_certificates(config, clock)
+    tracing, sender = _make_tracing(config)
+    engine = Engine(component=b"queueproxy", limits=config.limits)
+    upstream = engine.upstream("127.0.0.1", config.ports.actual(config.user_port))
     breaker = Breaker[Exchange](limit, QUEUE_DEPTH_FACTOR * limit) if limit else None
     stats = RequestStats(clock.monotonic())
     reporter = StatsReporter(stats, revision.pod, clock)
     drainer = Drainer(config.drain_quiet, clock)
     readiness = Readiness(config.probes, clock)
-    metrics = _make_metrics(breaker, stats) if config.observability.prometheus else None
+    metrics = _make_metrics(config, engine, upstream, breaker, stats) if config.observability.prometheus else None
 
     async with asyncio.TaskGroup() as tasks:
         handler = Handler(
-            engine.upstream("127.0.0.1", config.ports.actual(config.user_port)),
+            upstream,
             breaker=breaker,
             timeouts=RequestTimeouts(config.revision_timeout, config.response_start_timeout, config.idle_timeout),
             stats=stats,
@@ -98,36 +107,67 @@ async def _run(config: QueueProxyConfig) -> None:
             metrics=metrics,
             request_log=_make_request_log(config),
             log_probes=config.observability.log_probes,
+            tracing=tracing,
+            server_timing=config.server_timing,
         )
         await _serve(engine, handler, sockets[config.serving_port])
         await _serve(engine, admin_endpoints(drainer, tasks), sockets[names.PORT_QUEUE_ADMIN])
         await _serve(engine, stats_endpoints(reporter), sockets[names.PORT_STATS])
         if metrics is not None:
-            await _serve(engine, metrics_endpoints(metrics.registry), sockets[config.observability.metrics_port])
-        reporting = tasks.create_task(reporter.run(), name="statistics")
-        _warn_of_what_is_missing(config)
-        gc.freeze()  # what was loaded stays; a full collection that goes through it would hold requests up for 10 ms
-        _log.info("serving", port=config.ports.actual(config.serving_port), concurrency=limit)
+            await _serve(engine, metrics_endpoints(metrics), sockets[config.observability.metrics_port])
+        background = [tasks.create_task(reporter.run(), name="statistics")]
+        if certificates is not None:
+            await _serve(engine, handler, sockets[config.tls_port], certificates.context)
+            background.append(tasks.create_task(certificates.follow(), name="certificates"))
+        _tell_that_we_serve(config)
 
         await signalled.wait()
         await _leave(engine, drainer)
-        reporting.cancel()
+        for task in background:
+            task.cancel()
         await readiness.close()
+    if sender is not None:
+        await _flush(sender)
 
 
-def _warn_of_what_is_missing(config: QueueProxyConfig) -> None:
-    """What is asked for and not in this version is said once, rather than found out."""
+def _load_certificates(config: QueueProxyConfig, clock: Clock) -> "Certificates | None":
+    if config.tls is None:
+        return None
+    from queueproxy.tls import Certificates  # off by default, and then OpenSSL makes no context
+
+    return Certificates(config.tls, clock)
+
+
+def _make_tracing(config: QueueProxyConfig) -> "tuple[RequestTracing | None, SpanSender | None]":
+    settings = config.observability.tracing
+    if settings is None:
+        return None, None
+    from queueproxy.request_tracing import RequestTracing  # off by default; OpenTelemetry is large and slow to load
+    from upwell.telemetry.tracing import SpanSender
+
+    sender = SpanSender(settings.protocol, settings.endpoint, resource_attributes(config, os.environ), SCOPE)
+    return RequestTracing(settings.sampler, sender), sender
+
+
+def _tell_that_we_serve(config: QueueProxyConfig) -> None:
     if config.observability.unsupported_export:
         protocol = config.observability.unsupported_export
         _log.warning("request metrics are not exported: the protocol is not supported yet", protocol=protocol)
-    if os.path.exists(TLS_CERTIFICATE):
-        _log.warning("TLS is not served: not supported yet", port=config.tls_port)
+    gc.freeze()  # what was loaded stays; a full collection that goes through it would hold requests up for 10 ms
+    port, limit = config.ports.actual(config.serving_port), max(0, config.container_concurrency)
+    _log.info("serving", port=port, concurrency=limit, tls=config.tls is not None)
 
 
-def _make_metrics(breaker: Breaker[Exchange] | None, stats: RequestStats) -> "RequestMetrics":
+def _make_metrics(
+    config: QueueProxyConfig,
+    engine: Engine,
+    upstream: Upstream,
+    breaker: Breaker[Exchange] | None,
+    stats: RequestStats,
+) -> "RequestMetrics":
     from queueproxy.request_metrics import RequestMetrics  # off by default, and then it costs no memory
 
-    return RequestMetrics(breaker, stats)
+    return RequestMetrics(engine, upstream, breaker, stats, resource_attributes(config, os.environ))
 
 
 def _make_request_log(config: QueueProxyConfig) -> "RequestLog | None":
@@ -162,12 +202,16 @@ def _bind_all(config: QueueProxyConfig) -> dict[int, list[socket.socket]]:
     if config.observability.prometheus:
         port = config.observability.metrics_port
         sockets[port] = bind(config.ports, port, config.observability.metrics_host)
+    if config.tls is not None:
+        sockets[config.tls_port] = bind(config.ports, config.tls_port)
     return sockets
 
 
-async def _serve(engine: Engine, app: Application, sockets: list[socket.socket]) -> None:
+async def _serve(
+    engine: Engine, app: Application, sockets: list[socket.socket], tls: "SSLContext | None" = None
+) -> None:
     for listener in sockets:
-        await engine.serve(app, "", sock=listener)
+        await engine.serve(app, "", sock=listener, tls=tls)
 
 
 async def _leave(engine: Engine, drainer: Drainer) -> None:
@@ -175,3 +219,13 @@ async def _leave(engine: Engine, drainer: Drainer) -> None:
     await drainer.drain_for_signal()
     _log.info("drained: closing the listeners", in_flight=engine.in_flight)
     await engine.drain(None)
+
+
+async def _flush(sender: "SpanSender") -> None:
+    """Give the collector what is left, for a while; the thread that sends must not keep the process from ending."""
+    try:
+        async with asyncio.timeout(FLUSH_SECONDS):
+            await asyncio.to_thread(sender.close)
+    except TimeoutError:
+        _log.warning("spans were lost: the collector did not take them in time")
+        os._exit(0)

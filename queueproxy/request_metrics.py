@@ -6,10 +6,11 @@ route tags the first 64 have series of their own. The reference's label `server_
 out for the same reason: anybody could make the sidecar's memory grow with it.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 from queueproxy.answers import final_status
-from upwell.http import Exchange
+from upwell.http import Engine, Exchange, Outcome, Upstream
 from upwell.policy.breaker import Breaker
 from upwell.policy.request_stats import RequestStats
 from upwell.telemetry.metrics import Counter, Histogram, Registry
@@ -24,29 +25,35 @@ TAGS_MAX: Final = 64
 TAG: Final = b"knative-serving-tag"
 DEFAULT_ROUTE: Final = b"knative-serving-default-route"
 
-Series = tuple[Histogram, Histogram, Histogram, Histogram]
+SCOPE_QUEUE: Final = "knative.dev/serving/pkg/queue"
+SCOPE_HTTP: Final = "go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+"""The reference's names of the parts that measure."""
+
+Series = tuple[Histogram, Histogram, Histogram, Histogram, Histogram, Histogram]
+
+
+def _scope(name: str) -> tuple[tuple[str, str], ...]:
+    return ("otel_scope_name", name), ("otel_scope_schema_url", ""), ("otel_scope_version", "")
 
 
 class RequestMetrics:
     """Counts exchanges; `registry` is what is exposed."""
 
-    def __init__(self, breaker: Breaker[Exchange] | None, stats: RequestStats) -> None:
-        """Present figures are read from `stats`, and from `breaker` where there is a limit."""
+    def __init__(
+        self,
+        engine: Engine,
+        upstream: Upstream,
+        breaker: Breaker[Exchange] | None,
+        stats: RequestStats,
+        resource: Mapping[str, str],
+    ) -> None:
+        """Present figures are read from `stats`, and from `breaker` where there is a limit; `resource` is us."""
         registry = self.registry = Registry()
-        labels = ("http_request_method", "http_response_status_code", "kn_route_tag", "network_protocol_version")
-        status = ("http_response_status_code",)
-        self._invocation = registry.histogram(
-            "kn_serving_invocation_duration_seconds", "Time in the app, without the wait in the queue.", status
-        )
-        self._duration = registry.histogram(
-            "http_server_request_duration_seconds", "Time from the request's head to the response's end.", labels
-        )
-        self._request_size = registry.histogram(
-            "http_server_request_body_size_bytes", "Size of request bodies.", labels, bounds=SIZE_BOUNDS
-        )
-        self._response_size = registry.histogram(
-            "http_server_response_body_size_bytes", "Size of response bodies.", labels, bounds=SIZE_BOUNDS
-        )
+        self._engine = engine
+        self._attempts = 0
+        self._add_contracts(breaker)
+        labels = tuple((name.replace(".", "_"), value) for name, value in resource.items())
+        registry.gauge_from("target_info", "Target metadata", lambda: 1, labels)
         self._wait = registry.histogram("upwell_queueproxy_queue_wait_seconds", "Time spent waiting for a slot.")
         self._rejections = registry.counter(
             "upwell_queueproxy_rejections", "Requests answered without the app, by reason.", ("reason",)
@@ -54,14 +61,57 @@ class RequestMetrics:
         in_flight = "upwell_queueproxy_in_flight_requests"
         registry.gauge_from(in_flight, "Requests received and not yet ended.", lambda: stats.in_flight)
         if breaker is not None:
-            line = breaker
-            registry.gauge_from(
-                "kn_serving_queue_depth", "Requests in the app or waiting for it.", lambda: line.running + line.waiting
-            )
             waiting = "upwell_queueproxy_waiting_requests"
-            registry.gauge_from(waiting, "Requests waiting for a slot.", lambda: line.waiting)
+            registry.gauge_from(waiting, "Requests waiting for a slot.", lambda: breaker.waiting)
+        prefix = "upwell_queueproxy_upstream_"
+        registry.counter_from(f"{prefix}requests", "Requests sent to the app, again or not.", lambda: self._attempts)
+        registry.counter_from(
+            f"{prefix}connections_opened", "Connections opened to the app.", lambda: upstream.connections_opened
+        )
+        registry.gauge_from(f"{prefix}idle_connections", "Kept connections to the app.", lambda: upstream.idle_count)
+        registry.gauge_from(
+            "upwell_queueproxy_client_connections", "Open client connections.", lambda: len(engine.connections)
+        )
         self._series: dict[tuple[bytes, int, bytes, tuple[int, int]], Series] = {}
         self._tags: set[bytes] = set()
+
+    def _add_contracts(self, breaker: Breaker[Exchange] | None) -> None:
+        """The metrics that the reference has too."""
+        registry = self.registry
+        labels = ("http_request_method", "http_response_status_code", "kn_route_tag", "network_protocol_version")
+        status = ("http_response_status_code",)
+        queue, http = _scope(SCOPE_QUEUE), _scope(SCOPE_HTTP)
+        self._invocation = registry.histogram(
+            "kn_serving_invocation_duration_seconds", "Time in the app, without the wait.", status, fixed=queue
+        )
+        if breaker is not None:
+            registry.gauge_from(
+                "kn_serving_queue_depth",
+                "Requests in the app or waiting for it.",
+                lambda: breaker.running + breaker.waiting,
+                queue,
+            )
+        self._duration = registry.histogram(
+            "http_server_request_duration_seconds", "Time from head to response's end.", labels, fixed=http
+        )
+        self._request_size = registry.histogram(
+            "http_server_request_body_size_bytes", "Size of request bodies.", labels, bounds=SIZE_BOUNDS, fixed=http
+        )
+        self._response_size = registry.histogram(
+            "http_server_response_body_size_bytes", "Size of response bodies.", labels, bounds=SIZE_BOUNDS, fixed=http
+        )
+        self._client_duration = registry.histogram(
+            "http_client_request_duration_seconds", "Time of requests to the app.", labels, fixed=http
+        )
+        self._client_size = registry.histogram(
+            "http_client_request_body_size_bytes", "Size of bodies for the app.", labels, bounds=SIZE_BOUNDS, fixed=http
+        )
+
+    def render(self) -> bytes:
+        """The text for Prometheus."""
+        for reason, count in self._engine.refused.items():
+            self._rejection(reason).value = count
+        return self.registry.render()
 
     def rejected(self, reason: str) -> None:
         """A request was answered by the sidecar itself."""
@@ -73,12 +123,17 @@ class RequestMetrics:
 
     def ended(self, exchange: Exchange, total: float, in_app: float | None) -> None:
         """An exchange ended; times are seconds, `in_app` None where the app never had it."""
-        duration, request_size, response_size, invocation = self._series_of(exchange)
+        duration, request_size, response_size, invocation, client, client_size = self._series_of(exchange)
         duration.observe(total)
         request_size.observe(exchange.request_bytes)
         response_size.observe(exchange.response_bytes)
         if in_app is not None:
+            self._attempts += exchange.attempts
             invocation.observe(in_app)
+            client.observe(in_app)
+            client_size.observe(exchange.request_bytes)
+        if exchange.outcome is Outcome.TIMED_OUT:
+            self.rejected("timeout")
 
     def _rejection(self, reason: str) -> Counter:
         return self._rejections.labels(reason)
@@ -97,6 +152,8 @@ class RequestMetrics:
                 self._request_size.labels(*values),
                 self._response_size.labels(*values),
                 self._invocation.labels(status),
+                self._client_duration.labels(*values),
+                self._client_size.labels(*values),
             )
         return series
 

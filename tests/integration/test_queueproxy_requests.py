@@ -3,9 +3,11 @@
 import asyncio
 import random
 import re
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.sidecar import HEALTH, OK, USER_METRICS, Gate, Sidecar, app, eventually, sidecar
 
@@ -214,23 +216,54 @@ async def test_user_metrics_have_the_contracts_names_and_ours() -> None:
         async with sidecar(running.port, **settings) as proxy:
             await proxy.get("/", {"Knative-Serving-Tag": "blue"})
             await proxy.get("/", HEALTH)
+            client = await proxy.connect()
+            client.send(b"GET / HTTP/1.1\r\n\r\n")
+            assert (await client.answer()).status == 400
             running.stop()
             await proxy.get()
             answer = await proxy.get("/metrics", port=USER_METRICS)
 
-    text = answer.body.decode()
     assert answer.headers["content-type"].startswith("text/plain; version=")
-    labels = (
-        'http_request_method="GET",http_response_status_code="200",kn_route_tag="blue",network_protocol_version="1.1"'
-    )
-    assert f"http_server_request_duration_seconds_count{{{labels}}} 1.0" in text
-    assert "http_server_request_body_size_bytes_bucket" in text
-    assert "http_server_response_body_size_bytes_bucket" in text
-    assert 'kn_serving_invocation_duration_seconds_count{http_response_status_code="200"} 1.0' in text
-    assert 'kn_serving_invocation_duration_seconds_count{http_response_status_code="502"} 1.0' in text
-    assert "kn_serving_queue_depth 0.0" in text
-    assert 'upwell_queueproxy_rejections_total{reason="connect-refused"} 1.0' in text
-    assert "upwell_queueproxy_queue_wait_seconds_count 2.0" in text
+    samples = read_samples(answer.body)
+    served = {
+        "http_request_method": "GET",
+        "http_response_status_code": "200",
+        "kn_route_tag": "blue",
+        "network_protocol_version": "1.1",
+        "otel_scope_name": "go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp",
+    }
+    for name in ("http_server_request_duration_seconds", "http_client_request_duration_seconds"):
+        assert samples(f"{name}_count", **served) == 1
+    for name in ("server_request", "server_response", "client_request"):
+        assert samples(f"http_{name}_body_size_bytes_count", **served) == 1
+    assert samples("http_server_response_body_size_bytes_sum", **served) == 2
+    invocations = "kn_serving_invocation_duration_seconds_count"
+    assert samples(invocations, http_response_status_code="200", otel_scope_name="knative.dev/serving/pkg/queue") == 1
+    assert samples(invocations, http_response_status_code="502") == 1
+    assert samples("kn_serving_queue_depth") == 0
+    assert samples("target_info", kn_revision_name="hello-00001", container_name="queue-proxy") == 1
+    assert samples("upwell_queueproxy_rejections_total", reason="connect-refused") == 1
+    assert samples("upwell_queueproxy_rejections_total", reason="host") == 1
+    assert samples("upwell_queueproxy_queue_wait_seconds_count") == 2
+    assert samples("upwell_queueproxy_upstream_requests_total") == 2
+    assert samples("upwell_queueproxy_upstream_connections_opened_total") == 1
+    assert samples("upwell_queueproxy_in_flight_requests") == 0
+
+
+def read_samples(text: bytes) -> Callable[..., float]:
+    """Looks values up as Prometheus' own parser reads them: by name and some of the labels."""
+    families = list(text_string_to_metric_families(text.decode()))
+
+    def find(name: str, **labels: str) -> float:
+        (value,) = [
+            sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        ]
+        return value
+
+    return find
 
 
 async def test_route_tags_beyond_a_bound_share_one_series() -> None:

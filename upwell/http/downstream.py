@@ -273,6 +273,7 @@ class DownstreamConnection(Connection):
         if self._flow.reasons or exchange.awaits_continue:
             self._wait_in(self._engine.body_idles)
         else:
+            self._count("body-timeout")
             exchange.fail(408, "body-timeout", b"the request's body stopped coming\n")
 
     def _read_ahead(self, data: bytes) -> None:
@@ -300,13 +301,16 @@ class DownstreamConnection(Connection):
             self._close()
 
     def _reject(self, error: BadRequestError) -> None:
-        refused = self._engine.refused
-        refused[error.reason] = refused.get(error.reason, 0) + 1
+        self._count(error.reason)
         text = f"{error}\n".encode()
         head = error_response(self._engine.component, error.status, error.reason, text)
         self._pending = b""
         self._transport.write(encode_response_head(head, chunked=False, bare=False, connection=b"close") + text)
         self._linger()
+
+    def _count(self, reason: str) -> None:
+        refused = self._engine.refused
+        refused[reason] = refused.get(reason, 0) + 1
 
     # What the exchange asks for.
 

@@ -58,7 +58,7 @@ class Engine:
         self.in_flight = 0
         """Exchanges that have begun and not ended, whoever's."""
         self.refused: dict[str, int] = {}
-        """Requests that no application heard of, by the reason they were refused for."""
+        """Requests that the engine itself refused, by reason."""
         self.connections: dict[DownstreamConnection, None] = {}
         self.upstream_connections: dict[UpstreamConnection, None] = {}
         self.deadlines = Deadlines(clock or SystemClock(), self.loop)

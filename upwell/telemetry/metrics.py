@@ -7,21 +7,23 @@
 
 Counting is one addition; keep the child that `labels` returns where the label values are known beforehand. A metric
 that is known elsewhere already (a queue's length, say) is registered with `gauge_from` and read at the scrape.
-prometheus_client writes the text and is imported at the first scrape, so a process nobody scrapes never pays for it.
+The text is written by `exposition`.
 """
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final, Generic, TypeVar, overload
+from itertools import accumulate
+from typing import Final, Generic, TypeVar, overload
 
-if TYPE_CHECKING:
-    from prometheus_client.metrics_core import Metric
+from upwell.telemetry.exposition import heading, number, sample
 
 __all__ = ["CONTENT_TYPE", "LATENCY_BOUNDS", "Counter", "Family", "Gauge", "Histogram", "Registry"]
 
 CONTENT_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
 LATENCY_BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 """Seconds; the bucket boundaries of the contract (queue-proxy.md 10.1)."""
+
+Labels = Sequence[tuple[str, str]]
 
 
 class Counter:
@@ -34,6 +36,14 @@ class Counter:
 
     def inc(self, amount: float = 1) -> None:
         self.value += amount
+
+    def prefixes(self, name: str, labels: Labels) -> Iterable[str]:
+        """Its lines, up to their values."""
+        return (sample(name, labels),)
+
+    def figures(self) -> Iterable[float]:
+        """The values of its lines."""
+        return (self.value,)
 
 
 class Gauge:
@@ -52,6 +62,14 @@ class Gauge:
 
     def dec(self, amount: float = 1) -> None:
         self.value -= amount
+
+    def prefixes(self, name: str, labels: Labels) -> Iterable[str]:
+        """Its lines, up to their values."""
+        return (sample(name, labels),)
+
+    def figures(self) -> Iterable[float]:
+        """The values of its lines."""
+        return (self.value,)
 
 
 class Histogram:
@@ -72,6 +90,18 @@ class Histogram:
     def count(self) -> int:
         return sum(self.counts)
 
+    def prefixes(self, name: str, labels: Labels) -> Iterable[str]:
+        """Its lines, up to their values."""
+        for bound in (*map(str, self.bounds), "+Inf"):
+            yield sample(f"{name}_bucket", (*labels, ("le", bound)))
+        yield sample(f"{name}_count", labels)
+        yield sample(f"{name}_sum", labels)
+
+    def figures(self) -> Sequence[float]:
+        """The values of its lines: how many fell below each boundary, how many there were, and their sum."""
+        cumulative = list(accumulate(self.counts))
+        return (*cumulative, cumulative[-1], self.sum)
+
 
 Child = TypeVar("Child", Counter, Gauge, Histogram)
 
@@ -79,14 +109,20 @@ Child = TypeVar("Child", Counter, Gauge, Histogram)
 class Family(Generic[Child]):
     """All metrics of one name, one for each combination of label values."""
 
-    __slots__ = ("_make", "about", "children", "label_names", "name")
+    __slots__ = ("_fixed", "_make", "_prefixes", "about", "children", "label_names", "name")
 
-    def __init__(self, name: str, about: str, label_names: Sequence[str], make: Callable[[], Child]) -> None:
+    def __init__(
+        self, name: str, about: str, label_names: Sequence[str], make: Callable[[], Child], fixed: Labels = ()
+    ) -> None:
+        """`fixed` are labels that every sample carries."""
         self.name = name
         self.about = about
         self.label_names = tuple(label_names)
         self.children: dict[tuple[str, ...], Child] = {}
         self._make: Callable[[], Child] = make
+        self._fixed = tuple(fixed)
+        self._prefixes: dict[tuple[str, ...], list[str]] = {}
+        """Of each child's lines, all that stands before the value."""
 
     def labels(self, *values: str) -> Child:
         """The metric with these label values, made at the first call."""
@@ -100,13 +136,26 @@ class Family(Generic[Child]):
     def remove(self, *values: str) -> None:
         """Forget the metric with these label values, if it exists."""
         self.children.pop(values, None)
+        self._prefixes.pop(values, None)
+
+    def lines(self) -> Iterator[str]:
+        """All samples in Prometheus' text format."""
+        for values, child in self.children.items():
+            prefixes = self._prefixes.get(values)
+            if prefixes is None:
+                prefixes = self._prefixes[values] = list(child.prefixes(self.name, self._all_labels(values)))
+            for prefix, value in zip(prefixes, child.figures(), strict=True):
+                yield f"{prefix}{number(value)}\n"
+
+    def _all_labels(self, values: tuple[str, ...]) -> Labels:
+        return (*zip(self.label_names, values, strict=True), *self._fixed)
 
 
 class Registry:
     """The metrics of one endpoint, in order of registration."""
 
     def __init__(self) -> None:
-        self._writers: list[Callable[[], Metric]] = []
+        self._metrics: list[tuple[str, Callable[[], Iterable[str]]]] = []
 
     @overload
     def counter(self, name: str, about: str) -> Counter: ...
@@ -114,7 +163,7 @@ class Registry:
     def counter(self, name: str, about: str, labels: Sequence[str]) -> Family[Counter]: ...
     def counter(self, name: str, about: str, labels: Sequence[str] = ()) -> Counter | Family[Counter]:
         """Without `labels` the counter itself; with them its family. The exposed name ends in `_total`."""
-        family = self._add(Family(name, about, labels, Counter), _write_counters)
+        family = self._add(Family(f"{name}_total", about, labels, Counter), "counter")
         return family if labels else family.labels()
 
     @overload
@@ -123,14 +172,14 @@ class Registry:
     def gauge(self, name: str, about: str, labels: Sequence[str]) -> Family[Gauge]: ...
     def gauge(self, name: str, about: str, labels: Sequence[str] = ()) -> Gauge | Family[Gauge]:
         """Without `labels` the gauge itself; with them its family."""
-        family = self._add(Family(name, about, labels, Gauge), _write_gauges)
+        family = self._add(Family(name, about, labels, Gauge), "gauge")
         return family if labels else family.labels()
 
     @overload
-    def histogram(self, name: str, about: str, *, bounds: Sequence[float] = ...) -> Histogram: ...
+    def histogram(self, name: str, about: str, *, bounds: Sequence[float] = ..., fixed: Labels = ...) -> Histogram: ...
     @overload
     def histogram(
-        self, name: str, about: str, labels: Sequence[str], *, bounds: Sequence[float] = ...
+        self, name: str, about: str, labels: Sequence[str], *, bounds: Sequence[float] = ..., fixed: Labels = ...
     ) -> Family[Histogram]: ...
     def histogram(
         self,
@@ -139,67 +188,26 @@ class Registry:
         labels: Sequence[str] = (),
         *,
         bounds: Sequence[float] = LATENCY_BOUNDS,
+        fixed: Labels = (),
     ) -> Histogram | Family[Histogram]:
-        """Without `labels` the histogram itself; with them its family."""
-        family = self._add(Family(name, about, labels, lambda: Histogram(bounds)), _write_histograms)
+        """Without `labels` the histogram itself; with them its family. All samples carry the labels `fixed` too."""
+        family = self._add(Family(name, about, labels, lambda: Histogram(bounds), fixed), "histogram")
         return family if labels else family.labels()
 
-    def gauge_from(self, name: str, about: str, read: Callable[[], float]) -> None:
+    def gauge_from(self, name: str, about: str, read: Callable[[], float], fixed: Labels = ()) -> None:
         """A gauge whose value `read` gives at each scrape."""
+        prefix = sample(name, tuple(fixed))
+        self._metrics.append((heading(name, about, "gauge"), lambda: (f"{prefix}{number(read())}\n",)))
 
-        def write() -> "Metric":
-            from prometheus_client.metrics_core import GaugeMetricFamily
-
-            return GaugeMetricFamily(name, about, value=read())
-
-        self._writers.append(write)
+    def counter_from(self, name: str, about: str, read: Callable[[], float]) -> None:
+        """A counter whose value `read` gives at each scrape; the exposed name ends in `_total`."""
+        prefix = sample(f"{name}_total", ())
+        self._metrics.append((heading(f"{name}_total", about, "counter"), lambda: (f"{prefix}{number(read())}\n",)))
 
     def render(self) -> bytes:
         """All metrics in Prometheus' text format."""
-        from prometheus_client.exposition import generate_latest
+        return "".join([heads + "".join(lines()) for heads, lines in self._metrics]).encode()
 
-        return generate_latest(self)
-
-    def collect(self) -> Iterator["Metric"]:
-        """What prometheus_client asks of a registry."""
-        for write in self._writers:
-            yield write()
-
-    def _add(self, family: Family[Child], write: "Callable[[Family[Child]], Metric]") -> Family[Child]:
-        self._writers.append(lambda: write(family))
+    def _add(self, family: Family[Child], kind: str) -> Family[Child]:
+        self._metrics.append((heading(family.name, family.about, kind), family.lines))
         return family
-
-
-def _write_counters(family: Family[Counter]) -> "Metric":
-    from prometheus_client.metrics_core import CounterMetricFamily
-
-    metric = CounterMetricFamily(family.name, family.about, labels=family.label_names)
-    for values, counter in family.children.items():
-        metric.add_metric(values, counter.value)
-    return metric
-
-
-def _write_gauges(family: Family[Gauge]) -> "Metric":
-    from prometheus_client.metrics_core import GaugeMetricFamily
-
-    metric = GaugeMetricFamily(family.name, family.about, labels=family.label_names)
-    for values, gauge in family.children.items():
-        metric.add_metric(values, gauge.value)
-    return metric
-
-
-def _write_histograms(family: Family[Histogram]) -> "Metric":
-    from prometheus_client.metrics_core import HistogramMetricFamily
-
-    metric = HistogramMetricFamily(family.name, family.about, labels=family.label_names)
-    for values, histogram in family.children.items():
-        metric.add_metric(values, list(_cumulative(histogram)), histogram.sum)
-    return metric
-
-
-def _cumulative(histogram: Histogram) -> Iterable[tuple[str, float]]:
-    total = 0
-    for bound, count in zip(histogram.bounds, histogram.counts, strict=False):
-        total += count
-        yield str(bound), total
-    yield "+Inf", histogram.count

@@ -164,7 +164,8 @@ async def test_a_health_check_tells_what_the_probe_of_the_app_says(
 
     world.readiness.result.set_result(ready)
     await world.clock.advance(0)
-    assert exchange.answer == (status, {"upwell-sidecar": "1"}, body)
+    why = {} if ready else {"upwell-error": "queueproxy; reason=not-ready"}
+    assert exchange.answer == (status, {"upwell-sidecar": "1", **why}, body)
 
 
 @pytest.mark.parametrize(

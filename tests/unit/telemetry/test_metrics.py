@@ -1,9 +1,7 @@
 """Metrics count in plain numbers and are exposed as Prometheus expects."""
 
-import subprocess
-import sys
-
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from upwell.telemetry.metrics import Histogram, Registry
 
@@ -33,7 +31,7 @@ def test_a_family_has_one_child_for_each_combination_of_labels() -> None:
 
 
 def test_a_wrong_number_of_label_values_is_an_error() -> None:
-    with pytest.raises(ValueError, match="requests has the labels"):
+    with pytest.raises(ValueError, match="requests_total has the labels"):
         Registry().counter("requests", "Requests.", ("code",)).labels("200", "GET")
 
 
@@ -95,9 +93,48 @@ def test_label_values_are_escaped() -> None:
     assert exposed(registry) == ['c_total{x="a\\"b\\n"} 1.0']
 
 
-def test_prometheus_client_is_not_loaded_before_the_first_scrape() -> None:
-    code = (
-        "import sys; from upwell.telemetry.metrics import Registry; r = Registry(); r.counter('a', 'A.').inc();"
-        "assert not any(name.startswith('prometheus') for name in sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+def test_a_counter_may_be_read_at_the_scrape() -> None:
+    registry = Registry()
+    registry.counter_from("opened", "Opened.", lambda: 3)
+
+    assert exposed(registry) == ["opened_total 3.0"]
+
+
+def test_fixed_labels_stand_in_every_sample() -> None:
+    registry = Registry()
+    family = registry.histogram("seconds", "Time.", ("code",), bounds=(1,), fixed=(("otel_scope_name", "x"),))
+    family.labels("200").observe(0.5)
+
+    assert exposed(registry)[0] == 'seconds_bucket{code="200",otel_scope_name="x",le="1"} 1.0'
+    assert exposed(registry)[2] == 'seconds_count{code="200",otel_scope_name="x"} 1.0'
+
+
+@pytest.mark.parametrize(("value", "text"), [(float("inf"), "+Inf"), (float("-inf"), "-Inf"), (float("nan"), "NaN")])
+def test_values_that_are_no_numbers_are_written_as_prometheus_wants_them(value: float, text: str) -> None:
+    registry = Registry()
+    registry.gauge("g", "G.").set(value)
+
+    assert exposed(registry) == [f"g {text}"]
+
+
+def test_help_and_type_stand_before_the_samples() -> None:
+    registry = Registry()
+    registry.counter("c", "Two\nlines.").inc()
+
+    assert registry.render() == b"# HELP c_total Two\\nlines.\n# TYPE c_total counter\nc_total 1.0\n"
+
+
+def test_prometheus_own_parser_reads_what_is_exposed() -> None:
+    registry = Registry()
+    registry.counter("requests", "Requests.", ("path",)).labels('a"b\\c\n').inc(2)
+    registry.histogram("seconds", "Time.", bounds=(0.1, 1)).observe(0.5)
+
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(registry.render().decode())
+        for sample in family.samples
+    }
+
+    assert samples["requests_total", 'a"b\\c\n'] == 2
+    assert samples["seconds_bucket", "1.0" if ("seconds_bucket", "1.0") in samples else "1"] == 1
+    assert samples["seconds_sum",] == 0.5

@@ -1,0 +1,154 @@
+"""What of OBSERVABILITY_CONFIG concerns this process: user metrics, request log, tracing (contract: queue-proxy.md 11).
+
+The JSON is Knative's. `tracing.protocol` may be `zipkin` besides, which Knative had once and its users still run.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from upwell.api import names
+from upwell.ports import ConfigError
+from upwell.telemetry.sampling import Sampler, read_sampler
+
+if TYPE_CHECKING:
+    from queueproxy.log_template import Template
+
+__all__ = ["VARIABLES", "Observability", "TracingSettings", "parse_observability"]
+
+VARIABLE: Final = "OBSERVABILITY_CONFIG"
+VARIABLES: Final = (
+    (
+        VARIABLE,
+        "",
+        "JSON: requestMetrics, tracing, enableRequestLog, requestLogTemplate, enableProbeRequestLog",
+    ),
+    ("METRICS_PROMETHEUS_HOST", "", "address of the user metrics; wins over OBSERVABILITY_CONFIG"),
+    ("METRICS_PROMETHEUS_PORT", "9091", "port of the user metrics"),
+    ("OTEL_SERVICE_NAME", "", "name of the service in traces and target_info; empty: the Knative Service's"),
+    ("OTEL_TRACES_SAMPLER", "", "sampler by OpenTelemetry's names; wins over tracing.samplingRate"),
+    ("OTEL_TRACES_SAMPLER_ARG", "1", "share of the requests that such a sampler takes"),
+    (
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "",
+        "where traces go; wins over tracing.endpoint",
+    ),
+)
+METRICS_PROTOCOLS: Final = ("none", "prometheus", "grpc", "http/protobuf")
+TRACING_PROTOCOLS: Final = ("none", "grpc", "http/protobuf", "zipkin", "stdout")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TracingSettings:
+    """Where spans go, and which."""
+
+    protocol: str
+    endpoint: str
+    """Empty: the exporter's default, or what the OTEL_EXPORTER_OTLP variables say."""
+    sampler: Sampler
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observability:
+    """The settings, checked."""
+
+    prometheus: bool = False
+    """Serve the user metrics."""
+    metrics_host: str = ""
+    """Empty: the same addresses as the other ports."""
+    metrics_port: int = names.PORT_USER_METRICS
+    unsupported_export: str = ""
+    """A metrics protocol that is valid, and that this version does not speak."""
+    log_template: "Template | None" = None
+    """None: no request log."""
+    log_probes: bool = False
+    tracing: TracingSettings | None = None
+    """None: trace headers pass as they are."""
+
+
+def parse_observability(env: Mapping[str, str]) -> Observability:
+    """Read the variable and those that override it; raise ConfigError."""
+    settings = _json_object(env.get(VARIABLE, ""))
+    metrics = _section(settings, "requestMetrics")
+    protocol = _protocol(metrics, "requestMetrics", METRICS_PROTOCOLS)
+    host, port = _metrics_address(env, metrics if protocol == "prometheus" else {})
+    return Observability(
+        prometheus=protocol == "prometheus",
+        metrics_host=host,
+        metrics_port=port,
+        unsupported_export=protocol if protocol not in ("none", "prometheus") else "",
+        log_template=_log_template(settings) if _switch(settings, "enableRequestLog") else None,
+        log_probes=_switch(settings, "enableProbeRequestLog"),
+        tracing=_tracing(env, _section(settings, "tracing")),
+    )
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text or "{}")
+    except ValueError as error:
+        raise ConfigError(f'{VARIABLE}="{text[:200]}": not JSON ({error})') from error
+    if not isinstance(value, dict):
+        raise ConfigError(f'{VARIABLE}="{text[:200]}": not a JSON object, for example {{"enableRequestLog": true}}')
+    return value
+
+
+def _section(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = settings.get(key, {})
+    if not isinstance(value, dict):
+        raise ConfigError(f'{VARIABLE}: {key} is "{value}", not an object')
+    return value
+
+
+def _protocol(section: Mapping[str, Any], name: str, known: tuple[str, ...]) -> str:
+    protocol = section.get("protocol") or "none"
+    if protocol not in known:
+        raise ConfigError(f'{VARIABLE}: {name}.protocol is "{protocol}"; use one of {", ".join(known)}')
+    return str(protocol)
+
+
+def _switch(settings: Mapping[str, Any], key: str) -> bool:
+    value = settings.get(key, False)
+    if not isinstance(value, bool):
+        raise ConfigError(f'{VARIABLE}: {key} is "{value}"; use true or false')
+    return value
+
+
+def _log_template(settings: Mapping[str, Any]) -> "Template | None":
+    from queueproxy.log_template import DEFAULT_TEMPLATE, Template, TemplateError  # only where there is a log
+
+    text = settings.get("requestLogTemplate", DEFAULT_TEMPLATE)
+    if not isinstance(text, str):
+        raise ConfigError(f'{VARIABLE}: requestLogTemplate is "{text}", not a text')
+    try:
+        return Template(text) if text else None
+    except TemplateError as error:
+        raise ConfigError(f"{VARIABLE}: requestLogTemplate: {error}") from error
+
+
+def _metrics_address(env: Mapping[str, str], metrics: Mapping[str, Any]) -> tuple[str, int]:
+    endpoint = str(metrics.get("endpoint") or "")
+    host, _, port = endpoint.rpartition(":")
+    if endpoint and not port.isdigit():
+        raise ConfigError(f'{VARIABLE}: requestMetrics.endpoint is "{endpoint}"; use host:port')
+    host = env.get("METRICS_PROMETHEUS_HOST") or host.strip("[]")
+    text = env.get("METRICS_PROMETHEUS_PORT") or port or str(names.PORT_USER_METRICS)
+    if not (text.isascii() and text.isdigit() and 1024 <= int(text) <= 65535):
+        raise ConfigError(f'METRICS_PROMETHEUS_PORT="{text}": not a port; give a number from 1024 to 65535')
+    return host, int(text)
+
+
+def _tracing(env: Mapping[str, str], section: Mapping[str, Any]) -> TracingSettings | None:
+    protocol = _protocol(section, "tracing", TRACING_PROTOCOLS)
+    if protocol == "none":
+        return None
+    rate = section.get("samplingRate", 0)
+    if isinstance(rate, bool) or not isinstance(rate, int | float):
+        raise ConfigError(f'{VARIABLE}: tracing.samplingRate is "{rate}"; use a number from 0 to 1')
+    elsewhere = env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or env.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    endpoint = "" if elsewhere and protocol in ("grpc", "http/protobuf") else str(section.get("endpoint") or "")
+    if endpoint and not endpoint.startswith(("http://", "https://")):
+        raise ConfigError(f'{VARIABLE}: tracing.endpoint is "{endpoint}"; use a URL such as http://collector:4318')
+    sampler = read_sampler(env, 1.0 if protocol == "stdout" else float(rate))
+    return TracingSettings(protocol=protocol, endpoint=endpoint, sampler=sampler)

@@ -1,0 +1,25 @@
+"""What traces and `target_info` call this process (contract: queue-proxy.md 10.4)."""
+
+from collections.abc import Mapping
+
+from queueproxy.config import QueueProxyConfig
+
+__all__ = ["resource_attributes"]
+
+
+def resource_attributes(config: QueueProxyConfig, env: Mapping[str, str]) -> dict[str, str]:
+    """OpenTelemetry's resource. The pod's name is POD_NAME here, and not SERVING_POD, as in the reference."""
+    revision = config.revision
+    pod = env.get("POD_NAME") or env.get("HOSTNAME") or ""
+    service = env.get("OTEL_SERVICE_NAME") or revision.service or revision.configuration or revision.name or pod
+    attributes = {
+        "container.name": "queue-proxy",
+        "k8s.namespace.name": revision.namespace,
+        "k8s.pod.name": pod,
+        "service.name": service,
+        "service.instance.id": pod,
+        "kn.service.name": revision.service,
+        "kn.configuration.name": revision.configuration,
+        "kn.revision.name": revision.name,
+    }
+    return {name: value for name, value in attributes.items() if value}
