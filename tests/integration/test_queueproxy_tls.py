@@ -1,0 +1,190 @@
+"""TLS on the port of its own: when there is a certificate, with the one that lies there now."""
+
+import asyncio
+import shutil
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.integration.sidecar import ENVIRONMENT, OK, TLS, Client, Gate, Sidecar, app, eventually, sidecar, start
+
+
+def make_certificate(folder: Path, name: str) -> Path:
+    """A folder with a self-signed certificate of this name and its key."""
+    folder.mkdir()
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+    files = ["-keyout", str(folder / "tls.key"), "-out", str(folder / "tls.crt"), "-subj", f"/CN={name}"]
+    subprocess.run([*command.split(), *files, "-addext", f"subjectAltName=DNS:{name}"], check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two certificates: `old` and `new`."""
+    folder = tmp_path_factory.mktemp("certificates")
+    for name in ("old", "new"):
+        make_certificate(folder / name, f"{name}.test")
+    return folder
+
+
+@pytest.fixture
+def certs(made: Path, tmp_path: Path) -> Path:
+    """The folder that the sidecar reads."""
+    folder = tmp_path / "certs"
+    shutil.copytree(made / "old", folder)
+    return folder
+
+
+def context(**settings: object) -> ssl.SSLContext:
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.check_hostname = False
+    made.verify_mode = ssl.CERT_NONE
+    for name, value in settings.items():
+        setattr(made, name, value)
+    return made
+
+
+async def connect(proxy: Sidecar, tls: ssl.SSLContext | None = None) -> Client:
+    port = proxy.ports[TLS]
+    name = "data-plane.knative.dev"
+    return Client(*await asyncio.open_connection("127.0.0.1", port, ssl=tls or context(), server_hostname=name))
+
+
+async def served(proxy: Sidecar) -> bytes:
+    """The certificate that a new connection gets."""
+    client = await connect(proxy)
+    certificate: bytes = client.writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    client.close()
+    return certificate
+
+
+def certificate_in(folder: Path) -> bytes:
+    return ssl.PEM_cert_to_DER_cert((folder / "tls.crt").read_text())
+
+
+def put(source: Path, target: Path, name: str) -> None:
+    """Replace a file at once, as Kubernetes does."""
+    copy = target / f"{name}.next"
+    shutil.copy(source / name, copy)
+    copy.rename(target / name)
+
+
+async def test_requests_are_served_over_tls_and_in_the_clear(certs: Path) -> None:
+    async with app() as running, sidecar(running.port, UPWELL_CERTS_DIR=str(certs)) as proxy:
+        client = await connect(proxy)
+        for _ in range(3):
+            client.get("/secret")
+            assert (await client.answer()).body == b"ok"
+        assert client.writer.get_extra_info("ssl_object").version() == "TLSv1.3"
+        assert (await proxy.get("/clear")).status == 200
+
+
+async def test_without_a_certificate_there_is_no_tls(tmp_path: Path) -> None:
+    async with app() as running, sidecar(running.port, UPWELL_CERTS_DIR=str(tmp_path)) as proxy:
+        (serving,) = [line for line in proxy.logged() if line["message"] == "serving"]
+        assert serving["tls"] is False
+
+
+async def test_bodies_of_any_size_pass_both_ways(certs: Path) -> None:
+    size = 3_000_000
+
+    async def echo(_: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        body = await reader.readexactly(size)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + body)
+
+    async with app(echo) as running, sidecar(running.port, UPWELL_CERTS_DIR=str(certs)) as proxy:
+        client = await connect(proxy)
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
+        assert (await client.answer()).body == b"x" * size
+
+
+async def test_a_last_answer_arrives_whole_and_the_connection_ends(certs: Path) -> None:
+    async with app() as running, sidecar(running.port, UPWELL_CERTS_DIR=str(certs)) as proxy:
+        for request in (b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", b"rubbish\r\n\r\n"):
+            client = await connect(proxy)
+            client.send(request)
+            assert (await client.answer()).status in (200, 400)
+            client.close()
+        await eventually(lambda: not [line for line in proxy.lines if "warn" in line.lower()])
+
+
+async def test_an_upgraded_connection_passes_bytes(certs: Path) -> None:
+    async def upgrade(_: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+        writer.write(await reader.readexactly(5))
+        writer.close()
+
+    async with app(upgrade) as running, sidecar(running.port, UPWELL_CERTS_DIR=str(certs)) as proxy:
+        client = await connect(proxy)
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nhello")
+        assert (await client.rest()).endswith(b"\r\n\r\nhello")
+        assert "half" not in "".join(proxy.lines)
+
+
+async def test_a_new_certificate_is_served_and_no_connection_is_lost(made: Path, certs: Path) -> None:
+    gate = Gate()
+    async with app(gate) as running, sidecar(running.port, UPWELL_CERTS_DIR=str(certs)) as proxy:
+        waiting = await connect(proxy)
+        waiting.get("/under-way")
+        await eventually(lambda: running.targets == ["/under-way"])
+        assert await served(proxy) == certificate_in(made / "old")
+
+        for name in ("tls.crt", "tls.key"):
+            put(made / "new", certs, name)
+        await eventually(lambda: any("were reloaded" in line for line in proxy.lines))
+
+        assert await served(proxy) == certificate_in(made / "new")
+        gate.open()
+        assert (await waiting.answer()).body == b"ok"
+        waiting.get("/again")
+        assert (await waiting.answer()).body == b"ok"
+
+
+async def test_a_bad_certificate_is_logged_once_and_the_old_one_stays(made: Path, certs: Path) -> None:
+    async with app() as running, sidecar(running.port, UPWELL_CERTS_DIR=str(certs)) as proxy:
+        put(made / "new", certs, "tls.crt")
+        await eventually(lambda: any("the old one stays" in line for line in proxy.lines))
+
+        assert await served(proxy) == certificate_in(made / "old")
+        put(made / "new", certs, "tls.key")
+        await eventually(lambda: any("were reloaded" in line for line in proxy.lines))
+        assert await served(proxy) == certificate_in(made / "new")
+        assert len([line for line in proxy.lines if "the old one stays" in line]) == 1
+
+
+async def test_a_certificate_that_cannot_be_loaded_at_the_start_is_one_line(certs: Path) -> None:
+    (certs / "tls.key").write_text("nonsense")
+    process = await start({**ENVIRONMENT, "UPWELL_CERTS_DIR": str(certs), "UPWELL_PORT_MAP": "8012=0,8022=0,9090=0"})
+    output, _ = await asyncio.wait_for(process.communicate(), 20)
+
+    assert process.returncode == 1
+    (line,) = output.decode().splitlines()
+    assert line.startswith(f"queueproxy: cannot serve TLS with {certs}/tls.crt and {certs}/tls.key: ")
+
+
+async def test_an_older_version_is_refused_unless_it_is_allowed(certs: Path) -> None:
+    old = {"maximum_version": ssl.TLSVersion.TLSv1_2}
+    async with app() as running:
+        async with sidecar(running.port, UPWELL_CERTS_DIR=str(certs)) as proxy:
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                await connect(proxy, context(**old))
+        settings = {
+            "QUEUE_PROXY_TLS_MIN_VERSION": "1.2",
+            "QUEUE_PROXY_TLS_CIPHER_SUITES": "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+            "QUEUE_PROXY_TLS_CURVE_PREFERENCES": "X25519MLKEM768,P-256",
+        }
+        async with sidecar(running.port, UPWELL_CERTS_DIR=str(certs), **settings) as proxy:
+            client = await connect(proxy, context(**old))
+            assert client.writer.get_extra_info("cipher")[0] == "ECDHE-ECDSA-AES128-GCM-SHA256"
+            client.get()
+            assert (await client.answer()).body == OK[-2:]
+
+
+async def test_http_1_is_offered(certs: Path) -> None:
+    async with app() as running, sidecar(running.port, UPWELL_CERTS_DIR=str(certs)) as proxy:
+        wanting = context()
+        wanting.set_alpn_protocols(["http/1.1"])
+        client = await connect(proxy, wanting)
+        assert client.writer.get_extra_info("ssl_object").selected_alpn_protocol() == "http/1.1"
