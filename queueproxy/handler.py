@@ -229,8 +229,9 @@ class Handler:
         made = _forwarded(fields)
         if made:
             remove, add = REMOVED_WITH_FORWARDED, ((b"Forwarded", made),)
-        if ticket.trace is not None:
-            remove, add = remove | ticket.trace.remove, (*add, *ticket.trace.add)
+        trace = ticket.trace
+        if trace is not None:
+            remove, add = (remove | trace.remove if trace.remove else remove), (*add, *trace.add)
         host = fields.get(ORIGINAL_HOST)
         if host and ticket.counted:
             exchange.forward(self._upstream, host=host, remove=remove | {ORIGINAL_HOST}, add=add)
@@ -268,10 +269,11 @@ class Handler:
         if self._metrics is not None and not ticket.is_probe:
             in_app = None if ticket.started is None else now - ticket.started
             self._metrics.ended(exchange, now - ticket.arrived, in_app)
-        if ticket.trace is not None and ticket.trace.sampled and self._tracing is not None:
-            started = now if ticket.started is None else ticket.started
-            waited = started - ticket.arrived if ticket.entered else None
-            self._tracing.ended(exchange, ticket.trace, total=now - ticket.arrived, waited=waited, in_app=now - started)
+        if ticket.trace is not None and self._tracing is not None:
+            started = ticket.started
+            waited = (started or now) - ticket.arrived if ticket.entered else None
+            in_app = None if started is None else now - started
+            self._tracing.ended(exchange, ticket.trace, total=now - ticket.arrived, waited=waited, in_app=in_app)
         if self._request_log is not None and (self._log_probes or not ticket.is_probe):
             self._request_log.write(exchange, now - ticket.arrived)
 

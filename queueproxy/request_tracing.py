@@ -26,24 +26,37 @@ from upwell.telemetry.trace_context import (
 )
 from upwell.telemetry.tracing import SpanKind, SpanSender
 
-__all__ = ["RequestTracing", "Trace"]
+__all__ = ["RequestTracing", "SampledTrace", "Trace"]
 
+LOWER_HALF: Final = 2**64 - 1
 NONE: Final[frozenset[bytes]] = frozenset()
 REPLACED: Final = frozenset((TRACEPARENT,))
 REPLACED_WITH_B3: Final = REPLACED | B3_FIELDS
 
 
 class Trace:
-    """What one request's headers become, and, when it is sampled, its identifiers."""
+    """What the app is told about a request that is not sampled."""
 
-    __slots__ = ("add", "client", "parent", "proxy", "remove", "sampled", "server", "trace_id")
+    __slots__ = ("add", "remove")
 
-    def __init__(self, remove: frozenset[bytes], add: Fields) -> None:
+    def __init__(self, add: Fields, remove: frozenset[bytes] = NONE) -> None:
+        self.add = add
         self.remove = remove
         """Lower-case names of fields that are replaced."""
-        self.add = add
-        self.sampled = False
-        self.trace_id = self.parent = self.server = self.proxy = self.client = 0
+
+
+class SampledTrace(Trace):
+    """The identifiers of a request's spans besides."""
+
+    __slots__ = ("client", "parent", "proxy", "server", "trace_id")
+
+    def __init__(self, trace_id: int, parent: int, fields: dict[bytes, bytes]) -> None:
+        """`parent` is the caller's span, 0 without one."""
+        self.trace_id = trace_id
+        self.parent = parent
+        self.server, self.proxy, self.client = _new_id(), _new_id(), _new_id()
+        context = TraceContext(trace_id, self.client, True)
+        super().__init__(trace_fields(context, self.proxy, fields), _replaced(fields))
 
 
 class RequestTracing:
@@ -51,37 +64,41 @@ class RequestTracing:
 
     def __init__(self, sampler: Sampler, sender: SpanSender) -> None:
         self._sampler = sampler
+        self._threshold = sampler.rate * 2**64
+        """Of the lower half of a new trace's id: below it the request is sampled."""
         self._sender = sender
 
     def begin(self, fields: dict[bytes, bytes]) -> Trace | None:
         """The trace of a request with these fields; None when its headers stay as they are."""
-        caller = None
-        if TRACEPARENT in fields or not B3_FIELDS.isdisjoint(fields):
-            caller = read_trace_context(fields)
-        trace_id = caller.trace_id if caller is not None else getrandbits(128) or 1
-        if self._sampler.takes(trace_id, caller.sampled if caller is not None else None):
-            return self._sampled(trace_id, caller.span_id if caller is not None else 0, fields)
-        if caller is not None and caller.sampled is False:
+        value = fields.get(TRACEPARENT)
+        if value is None and b"b3" not in fields and b"x-b3-traceid" not in fields:
+            return self._first_hop(fields)
+        if value is not None and self._sampler.asks_parent and len(value) == 55 and value.endswith(b"-00"):
+            return None  # the usual case of the above, without reading the rest
+        caller = read_trace_context(fields)
+        if caller is None:
+            return self._first_hop(fields)
+        if self._sampler.takes(caller.trace_id, caller.sampled):
+            return SampledTrace(caller.trace_id, caller.span_id, fields)
+        if caller.sampled is False:
             return None
-        if caller is not None:
-            return self._told(TraceContext(trace_id, caller.span_id, False), caller.span_id, fields)
-        return Trace(NONE, ((TRACEPARENT, b"00-%032x-%016x-00" % (trace_id, getrandbits(64) or 1)),))
+        refused = TraceContext(caller.trace_id, caller.span_id, False)
+        return Trace(trace_fields(refused, 0, fields), _replaced(fields))
 
-    def _told(self, context: TraceContext, parent: int, fields: dict[bytes, bytes]) -> Trace:
-        remove = REPLACED if B3_FIELDS.isdisjoint(fields) else REPLACED_WITH_B3
-        return Trace(remove, trace_fields(context, parent, fields))
+    def _first_hop(self, fields: dict[bytes, bytes]) -> Trace:
+        number = getrandbits(192)
+        if (number >> 64) & LOWER_HALF < self._threshold:
+            return SampledTrace((number >> 64) or 1, 0, fields)
+        text = number.to_bytes(24, "big").hex()  # half the time of formatting two numbers
+        told = f"00-{text[:32]}-{text[32:]}-00".encode()
+        return Trace(((TRACEPARENT, told),), REPLACED if TRACEPARENT in fields else NONE)
 
-    def _sampled(self, trace_id: int, parent: int, fields: dict[bytes, bytes]) -> Trace:
-        client = getrandbits(64) or 1
-        proxy = getrandbits(64) or 1
-        trace = self._told(TraceContext(trace_id, client, True), proxy, fields)
-        trace.sampled = True
-        trace.trace_id, trace.parent = trace_id, parent
-        trace.server, trace.proxy, trace.client = getrandbits(64) or 1, proxy, client
-        return trace
-
-    def ended(self, exchange: Exchange, trace: Trace, *, total: float, waited: float | None, in_app: float) -> None:
-        """A sampled request is over: seconds in all, waiting (None without a limit), and in the app (0: not at all)."""
+    def ended(
+        self, exchange: Exchange, trace: Trace, *, total: float, waited: float | None, in_app: float | None
+    ) -> None:
+        """A request is over: seconds in all, in line (None without a limit), in the app (None: never)."""
+        if not isinstance(trace, SampledTrace):
+            return
         end = time.time_ns()
         start = end - int(total * 1e9)
         request, status = exchange.request, final_status(exchange)
@@ -99,7 +116,7 @@ class RequestTracing:
             "http.response.body.size": exchange.response_bytes,
         }
         ids, send = trace.trace_id, self._sender.send
-        if in_app:
+        if in_app is not None:
             send(
                 f"HTTP {method}",
                 SpanKind.CLIENT,
@@ -113,7 +130,7 @@ class RequestTracing:
             )
         if waited is not None:
             wait_end = start + int(waited * 1e9)
-            send("kn.queueproxy.wait", SpanKind.INTERNAL, ids, getrandbits(64) or 1, trace.proxy, start, wait_end, {})
+            send("kn.queueproxy.wait", SpanKind.INTERNAL, ids, _new_id(), trace.proxy, start, wait_end, {})
         send("kn.queueproxy.proxy", SpanKind.INTERNAL, ids, trace.proxy, trace.server, start, end, {})
         send(
             method,
@@ -127,3 +144,11 @@ class RequestTracing:
             remote_parent=True,
             failed=failed,
         )
+
+
+def _new_id() -> int:
+    return getrandbits(64) or 1
+
+
+def _replaced(fields: dict[bytes, bytes]) -> frozenset[bytes]:
+    return REPLACED if B3_FIELDS.isdisjoint(fields) else REPLACED_WITH_B3
