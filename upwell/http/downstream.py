@@ -316,7 +316,7 @@ class DownstreamConnection(Connection):
 
     def start_response(self, exchange: Exchange, head: ResponseHead, body: bytes, ended: bool) -> None:
         request = exchange.request
-        old_client = request.version is HTTP_1_0
+        old_client = request.version == HTTP_1_0
         chunked = False
         if head.length is None and not is_bodyless(head.status, request.method):
             chunked = self._chunked_out = not old_client

@@ -173,21 +173,16 @@ class ResponseHead(_Head):
 
 def read_request_head(head: bytes, peer: str, peer_port: int = 0) -> RequestHead:
     """Parse one complete request head, its empty line included; raise BadRequestError."""
-    line = head[: head.find(b"\r\n")].split(b" ")
-    if len(line) != 3:
-        raise BadRequestError(400, "malformed", "malformed request line")
-    method, target, version = line
+    parts = head.split(b" ", 2)
     request = RequestHead()
-    if version == b"HTTP/1.1":
+    if len(parts) == 3 and parts[2].startswith(b"HTTP/1.1\r\n"):
         request.version = HTTP_1_1
-    elif version == b"HTTP/1.0":
+    elif len(parts) == 3 and parts[2].startswith(b"HTTP/1.0\r\n"):
         request.version = HTTP_1_0
-    elif _VERSION.fullmatch(version):
-        raise BadRequestError(505, "version", "only HTTP/1.0 and HTTP/1.1 are spoken here")
     else:
-        raise BadRequestError(400, "malformed", "malformed request line")
-    request.method = method
-    request.target = target
+        raise _request_line_error(head)
+    request.method = method = parts[0]
+    request.target = target = parts[1]
     request.peer = peer
     request.peer_port = peer_port
     collector = _FieldCollector()
@@ -202,14 +197,26 @@ def read_request_head(head: bytes, peer: str, peer_port: int = 0) -> RequestHead
     if not collector.complete:
         raise BadRequestError(400, "malformed", "malformed request")
     request.set_fields(_without_trailing_blanks(head, collector.fields))
-    _read_host(request)
-    _read_request_framing(request)
-    if b"connection" in request.fields:
+    fields = request.fields
+    host = fields.get(b"host")
+    if host in _good_hosts and target.startswith(b"/") and target.find(b"#") < 0 and not request.repeats:
+        request.host = host
+    else:
+        _read_host(request, host)
+    _read_request_framing(request, fields)
+    if b"connection" in fields:
         _read_connection(request)
     else:
-        request.keep_alive = request.version is HTTP_1_1
+        request.keep_alive = request.version == HTTP_1_1
         request.upgrade = None
     return request
+
+
+def _request_line_error(head: bytes) -> BadRequestError:
+    parts = head.partition(b"\r\n")[0].split(b" ")
+    if len(parts) == 3 and _VERSION.fullmatch(parts[2]):
+        return BadRequestError(505, "version", "only HTTP/1.0 and HTTP/1.1 are spoken here")
+    return BadRequestError(400, "malformed", "malformed request line")
 
 
 def _with_known_method(head: bytes, method: bytes) -> bytes:
@@ -223,16 +230,16 @@ def _with_known_method(head: bytes, method: bytes) -> bytes:
 
 def _without_trailing_blanks(head: bytes, headers: Fields) -> Fields:
     """llhttp leaves the blanks at the end of a value; few heads have any, and hardly one has a tab."""
-    if b"\t" in head or b" \r\n" in head:
+    # Not `in`: for bytes that first tries, and fails, to take the left side for a number.
+    if head.find(b"\t") >= 0 or head.find(b" \r\n") >= 0:
         return [(name, value.rstrip(b" \t")) for name, value in headers]
     return headers
 
 
-def _read_host(request: RequestHead) -> None:
+def _read_host(request: RequestHead, host: bytes | None) -> None:
     target = request.target
-    host = request.fields.get(b"host")
     if host is None:
-        if request.version is HTTP_1_1:
+        if request.version == HTTP_1_1:
             raise BadRequestError(400, "host", "missing required Host header")
         host = b""
     elif request.repeats and len(request.get_all(b"host")) > 1:
@@ -246,7 +253,7 @@ def _read_host(request: RequestHead) -> None:
             request.target = path if path.startswith(b"/") else b"/" + path
         elif target != b"*" or request.method != b"OPTIONS":
             raise BadRequestError(400, "target", "malformed request target")
-    elif b"#" in target:
+    elif target.find(b"#") >= 0:
         raise BadRequestError(400, "target", "malformed request target: a fragment is not sent")
     if host not in _good_hosts:
         _check_host(host)
@@ -262,27 +269,26 @@ def _check_host(host: bytes) -> None:
     _good_hosts.add(host)
 
 
-def _read_request_framing(request: RequestHead) -> None:
-    fields = request.fields
+def _read_request_framing(request: RequestHead, fields: dict[bytes, bytes]) -> None:
     request.chunked = False
     request.expects_continue = False
     # llhttp has refused lists, signs, repetitions, overflow, and a length beside a transfer coding.
     length = fields.get(b"content-length")
     request.length = None if length is None else int(length)
     if b"transfer-encoding" in fields:
-        if request.version is HTTP_1_0:
+        if request.version == HTTP_1_0:
             raise BadRequestError(400, "framing", "an HTTP/1.0 request has no transfer coding")
         if request.tokens(b"transfer-encoding") != [b"chunked"]:
             raise BadRequestError(501, "framing", "unsupported transfer encoding")
         request.chunked = True
-    if b"expect" in fields and request.has_body and request.version is HTTP_1_1:
+    if b"expect" in fields and request.has_body and request.version == HTTP_1_1:
         request.expects_continue = fields[b"expect"].lower() == b"100-continue"
 
 
 def _read_connection(request: RequestHead) -> None:
     options = request.tokens(b"connection")
     request.upgrade = None
-    if request.version is HTTP_1_0:
+    if request.version == HTTP_1_0:
         request.keep_alive = b"keep-alive" in options and b"close" not in options
         return
     request.keep_alive = b"close" not in options
@@ -333,10 +339,10 @@ def _read_response_framing(response: ResponseHead, method: bytes) -> None:
     response.chunked = False
     if b"transfer-encoding" in fields:
         # Another coding under the chunks would reach a client that was not told of it; HTTP/1.0 knows none at all.
-        if response.tokens(b"transfer-encoding") != [b"chunked"] or response.version is HTTP_1_0:
+        if response.tokens(b"transfer-encoding") != [b"chunked"] or response.version == HTTP_1_0:
             raise BadResponseError("unsupported transfer encoding in the response")
         response.chunked = True
-    keep_alive = response.version is HTTP_1_1
+    keep_alive = response.version == HTTP_1_1
     if b"connection" in fields:
         options = response.tokens(b"connection")
         keep_alive = b"close" not in options and (keep_alive or b"keep-alive" in options)
