@@ -36,6 +36,9 @@ __all__ = ["DownstreamConnection", "DownstreamState"]
 
 _log = logging.getLogger("upwell.http")
 
+HTTP_2_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\n"
+"""How a client begins that speaks HTTP/2 with prior knowledge; the head of a request that never was one."""
+
 
 class DownstreamState(IntEnum):
     """Where a client's connection stands; the picture is in the module's docstring."""
@@ -190,13 +193,31 @@ class DownstreamConnection(Connection):
             if len(request.headers) > self._limits.head_fields:
                 raise BadRequestError(431, "head-too-large", "too many header fields")
         except BadRequestError as error:
-            self._reject(error)
+            # The preface of HTTP/2 was made to be no request of HTTP/1, so looking for it costs requests nothing.
+            if data.startswith(HTTP_2_PREFACE):
+                self._switch_to_http2(data)
+            else:
+                self._reject(error)
             return False
         if self._deadline is not None:
             self._deadline.discard(self)
             self._deadline = None
         self._begin(request)
         return True
+
+    def _switch_to_http2(self, data: bytes) -> None:
+        """The client speaks HTTP/2 from here on: somebody else takes over its connection."""
+        from upwell.http.h2.downstream import Http2Downstream
+
+        self._pending = b""
+        self._wait_in(None)
+        self.state = CLOSED
+        engine, transport = self._engine, self._transport
+        engine.connections.pop(self, None)
+        successor = Http2Downstream(engine, self._app)
+        transport.set_protocol(successor)
+        successor.connection_made(transport)
+        successor.data_received(data)
 
     def _begin(self, request: RequestHead) -> None:
         engine = self._engine

@@ -8,6 +8,7 @@ on our own account over the same pools, `drain` ends it all in good order.
 import asyncio
 import socket
 from collections.abc import Coroutine, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from upwell.clock import Clock, SystemClock
@@ -24,6 +25,9 @@ from upwell.http.upstream import UpstreamConnection
 
 if TYPE_CHECKING:
     from ssl import SSLContext
+
+    from upwell.http.h2.downstream import Http2Downstream
+    from upwell.http.h2.shared import Http2
 
 __all__ = ["Engine", "Listener"]
 
@@ -59,7 +63,7 @@ class Engine:
         """Exchanges that have begun and not ended, whoever's."""
         self.refused: dict[str, int] = {}
         """Requests that the engine itself refused, by reason."""
-        self.connections: dict[DownstreamConnection, None] = {}
+        self.connections: dict[DownstreamConnection | Http2Downstream, None] = {}
         self.upstream_connections: dict[UpstreamConnection, None] = {}
         self.deadlines = Deadlines(clock or SystemClock(), self.loop)
         self.now = self.deadlines.now
@@ -169,6 +173,13 @@ class Engine:
             found = self._timeouts[key] = Timeouts(self.deadlines, total, response_start, idle, body)
         return found
 
+    @cached_property
+    def http2(self) -> "Http2":
+        """What HTTP/2 connections share; HTTP/2 is loaded when somebody speaks it first."""
+        from upwell.http.h2.shared import Http2
+
+        return Http2(self)
+
     # What the engine's parts report.
 
     def start(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
@@ -182,7 +193,7 @@ class Engine:
         if self._drained is not None:
             self._look_whether_drained()
 
-    def connection_lost(self, connection: DownstreamConnection) -> None:
+    def connection_lost(self, connection: "DownstreamConnection | Http2Downstream") -> None:
         self.connections.pop(connection, None)
         if self._drained is not None:
             self._look_whether_drained()

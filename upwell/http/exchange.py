@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from upwell.http.answers import error_response, is_unsent, make_response
 from upwell.http.errors import FailureKind, Outcome, UpstreamFailure
-from upwell.http.message import HTTP_1_1, IDEMPOTENT_METHODS, Fields, RequestHead, ResponseHead
+from upwell.http.message import HTTP_1_0, IDEMPOTENT_METHODS, Fields, RequestHead, ResponseHead
 from upwell.http.sides import Application, DownstreamSide, UpstreamSide
 from upwell.http.timeouts import Timeouts
 from upwell.http.tunnel import Tunnel
@@ -279,7 +279,7 @@ class Exchange:
                 # We have said it ourselves, or the client never asked: a second one helps nobody.
                 return
             self._stop_awaiting_continue()
-        if self.request.version == HTTP_1_1:
+        if self.request.version != HTTP_1_0:
             self._downstream.send_informational(head)
 
     def response_received(self, head: ResponseHead, body: bytes, ended: bool) -> None:

@@ -4,7 +4,9 @@ Sizes are in bytes, times in seconds. A time of 0 switches that limit off; a siz
 that a client gets is named where there is one; a limit without a status closes the connection.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from upwell.http.h2.limits import Http2Limits
 
 __all__ = ["Limits"]
 
@@ -59,3 +61,6 @@ class Limits:
     """Bytes below which it is read again."""
     listen_backlog: int = 4096
     """Connections the kernel may hold before they are accepted."""
+
+    http2: Http2Limits = field(default_factory=Http2Limits)
+    """What is bounded beside all this where HTTP/2 is spoken."""

@@ -20,6 +20,7 @@ from upwell.http.errors import BadRequestError, BadResponseError
 __all__ = [
     "HTTP_1_0",
     "HTTP_1_1",
+    "HTTP_2",
     "IDEMPOTENT_METHODS",
     "Fields",
     "RequestHead",
@@ -35,6 +36,7 @@ Fields = list[tuple[bytes, bytes]]
 
 HTTP_1_0: Final = (1, 0)
 HTTP_1_1: Final = (1, 1)
+HTTP_2: Final = (2, 0)
 
 IDEMPOTENT_METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
 """Doing it twice does no more than doing it once (RFC 9110, 9.2.2)."""

@@ -10,12 +10,14 @@ import os
 from typing import TYPE_CHECKING
 
 from upwell.http.errors import FailureKind
-from upwell.http.message import IDEMPOTENT_METHODS
+from upwell.http.message import HTTP_2, IDEMPOTENT_METHODS
+from upwell.http.sides import UpstreamSide
 from upwell.http.upstream import UpstreamConnection
 
 if TYPE_CHECKING:
     from upwell.http.engine import Engine
     from upwell.http.exchange import Exchange
+    from upwell.http.h2.pool import Http2Pool
 
 __all__ = ["Upstream"]
 
@@ -25,6 +27,7 @@ class Upstream:
 
     __slots__ = (
         "_closed",
+        "_http2",
         "_idle",
         "_opening",
         "_waiting",
@@ -51,6 +54,7 @@ class Upstream:
         self._waiting: dict[Exchange, None] = {}
         self._opening = 0
         self._closed = False
+        self._http2: Http2Pool | None = None
 
     def __repr__(self) -> str:
         return (
@@ -63,10 +67,21 @@ class Upstream:
         """Kept-alive connections that nobody uses."""
         return len(self._idle)
 
+    @property
+    def http2(self) -> "Http2Pool":
+        """The connections over which requests go that came in over HTTP/2: the protocol stays what it is."""
+        if self._http2 is None:
+            from upwell.http.h2.pool import Http2Pool
+
+            self._http2 = Http2Pool(self)
+        return self._http2
+
     # What exchanges ask for.
 
-    def take(self, exchange: "Exchange") -> UpstreamConnection | None:
-        """The idle connection that was used last, or None."""
+    def take(self, exchange: "Exchange") -> UpstreamSide | None:
+        """The idle connection that was used last, or a stream where HTTP/2 is spoken; or None."""
+        if exchange.request.version == HTTP_2:
+            return self.http2.take(exchange)
         idle = self._idle
         while idle:
             connection = idle.pop()
@@ -79,6 +94,9 @@ class Upstream:
 
     def wait(self, exchange: "Exchange") -> None:
         """Give `exchange` a connection as soon as there is one, or tell it that there will be none."""
+        if exchange.request.version == HTTP_2:
+            self.http2.wait(exchange)
+            return
         self._waiting[exchange] = None
         if self._opening < len(self._waiting):
             self._opening += 1
@@ -87,6 +105,8 @@ class Upstream:
     def leave(self, exchange: "Exchange") -> None:
         """`exchange` does not wait any more."""
         self._waiting.pop(exchange, None)
+        if self._http2 is not None:
+            self._http2.leave(exchange)
 
     # What connections report.
 
@@ -118,6 +138,8 @@ class Upstream:
     def close(self) -> None:
         """Close what is idle, now and in future; exchanges under way finish."""
         self._closed = True
+        if self._http2 is not None:
+            self._http2.close()
         idle, self._idle = self._idle, []
         for connection in idle:
             self.engine.idle_connections.discard(connection)
