@@ -197,7 +197,7 @@ async def test_metrics_and_health_are_on_the_admin_port(here: World) -> None:
     await here.get("nobody.example")
     text = await here.metrics()
 
-    assert 'upwell_gateway_requests_total{code_class="2xx",namespace="default",service="a"} 3.0' in text
+    assert 'upwell_gateway_requests_total{namespace="default",service="a",code_class="2xx"} 3.0' in text
     assert 'upwell_gateway_request_duration_seconds_count{namespace="default",service="a"} 3.0' in text
     assert "upwell_gateway_unrouted_requests_total 1.0" in text
     assert "upwell_gateway_hosts 1.0" in text
