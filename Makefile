@@ -9,7 +9,7 @@ SECONDS ?= 300
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit golden integration fuzz bench load chaos fmt docs clean
+.PHONY: help setup demo test lint unit golden integration fuzz bench soak load chaos fmt docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,13 +46,16 @@ golden: $(STAMP) ## recorded outcomes of the reference (UPWELL_GOLDEN names thei
 	$(BIN)/pytest tests/golden -n 2 $(PYTEST_ARGS)
 
 integration: $(STAMP) ## real processes, real sockets
-	$(BIN)/pytest tests/integration $(PYTEST_ARGS)
+	$(BIN)/pytest tests/integration -n 2 --dist loadfile $(PYTEST_ARGS)
 
 fuzz: $(STAMP) ## hypothesis with fixed seeds
 	$(BIN)/pytest tests/fuzz -n 2 $(PYTEST_ARGS)
 
 bench: $(STAMP) ## requests/s, CPU per request and memory of the queue-proxy beside HAProxy
 	$(BIN)/python -m bench.queueproxy $(BENCH_ARGS)
+
+soak: $(STAMP) ## random faults through one queue-proxy for SECONDS (300); exit 1 if anything grows or is logged
+	$(BIN)/python -m bench.soak --seconds $(SECONDS) $(SOAK_ARGS)
 
 load: $(STAMP) ## locust scenarios against the local platform, headless, bounded
 	$(BIN)/python -m bench.load $(LOAD_ARGS)

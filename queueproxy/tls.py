@@ -19,7 +19,8 @@ from upwell.telemetry import log
 __all__ = ["Certificates"]
 
 LOOK_INTERVAL: Final = 1.0
-PROTOCOLS: Final = ("http/1.1",)
+PROTOCOLS: Final = ("h2", "http/1.1")
+"""A client that does not negotiate, as Knative's activator, is known by its first bytes."""
 VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 Signature = tuple[tuple[int, int, int, int], ...]

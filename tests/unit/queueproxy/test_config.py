@@ -1,13 +1,18 @@
 """The environment becomes one frozen configuration, or a list of everything that is wrong with it."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from queueproxy.config import VARIABLES, QueueProxyConfig
+from queueproxy.observability import TracingSettings
 from queueproxy.probe_spec import ProbeKind
+from queueproxy.tls_settings import TlsSettings
+from upwell.http import Limits
 from upwell.ports import ConfigError
+from upwell.telemetry.sampling import Sampler
 
 MINIMAL = {
     "CONTAINER_CONCURRENCY": "0",
@@ -190,3 +195,80 @@ def test_an_observability_setting_that_makes_no_sense_is_refused(value: Any) -> 
 
 def test_help_knows_every_variable_that_is_required() -> None:
     assert {name for name, default, _ in VARIABLES if default == "required"} == set(MINIMAL)
+
+
+# Limits, TLS and tracing
+
+
+def test_limits_have_the_engines_defaults_and_a_variable_each() -> None:
+    config = read(UPWELL_HEAD_FIELDS_MAX="9", UPWELL_BODY_IDLE_TIMEOUT_SECONDS="0", CONTAINER_CONCURRENCY="7")
+
+    assert config.limits == Limits(head_fields=9, body_idle_timeout=0, idle_connections=7)
+    assert read().limits == Limits(idle_connections=1000)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("UPWELL_HEAD_BYTES_MAX", "10"), ("UPWELL_HEAD_FIELDS_MAX", "many"), ("UPWELL_HEAD_TIMEOUT_SECONDS", "-1")],
+)
+def test_a_limit_that_makes_no_sense_is_refused(name: str, value: str) -> None:
+    (error,) = errors(**{name: value})
+
+    assert error.startswith(f'{name}="{value}": ')
+
+
+def test_tls_is_on_when_both_files_are_there(tmp_path: Path) -> None:
+    assert read(UPWELL_CERTS_DIR=str(tmp_path)).tls is None
+    for name in ("tls.crt", "tls.key"):
+        assert read(UPWELL_CERTS_DIR=str(tmp_path)).tls is None
+        (tmp_path / name).touch()
+
+    tls = read(UPWELL_CERTS_DIR=str(tmp_path), QUEUE_PROXY_TLS_CURVE_PREFERENCES="X25519, P-256").tls
+
+    assert tls == TlsSettings(
+        certificate=str(tmp_path / "tls.crt"), key=str(tmp_path / "tls.key"), curves=("X25519", "prime256v1")
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"QUEUE_PROXY_TLS_MIN_VERSION": "1.1"},
+        {"QUEUE_PROXY_TLS_MAX_VERSION": "2"},
+        {"QUEUE_PROXY_TLS_MAX_VERSION": "1.2"},
+        {"QUEUE_PROXY_TLS_CIPHER_SUITES": "TLS_ROT13"},
+        {"QUEUE_PROXY_TLS_CURVE_PREFERENCES": "P-256,curvy"},
+    ],
+)
+def test_a_tls_setting_that_is_not_known_is_refused(changes: dict[str, str]) -> None:
+    (error,) = errors(**changes)
+
+    assert error.startswith(next(iter(changes)))
+
+
+def traced(**settings: Any) -> str:
+    return json.dumps({"tracing": {"protocol": "http/protobuf", "endpoint": "http://c:4318", **settings}})
+
+
+def test_tracing_has_a_protocol_an_endpoint_and_a_share() -> None:
+    found = read(OBSERVABILITY_CONFIG=traced(samplingRate=0.5)).observability.tracing
+
+    assert found == TracingSettings(protocol="http/protobuf", endpoint="http://c:4318", sampler=Sampler(0.5, True))
+    assert read().observability.tracing is None
+
+
+def test_opentelemetrys_endpoint_wins() -> None:
+    changes = {"OBSERVABILITY_CONFIG": traced(), "OTEL_EXPORTER_OTLP_ENDPOINT": "http://other:4318"}
+    found = read(**changes).observability.tracing
+
+    assert found is not None
+    assert found.endpoint == ""
+
+
+@pytest.mark.parametrize(
+    "settings", [{"protocol": "carrier-pigeon"}, {"samplingRate": "often"}, {"endpoint": "collector:4318"}]
+)
+def test_a_tracing_setting_that_makes_no_sense_is_refused(settings: dict[str, str]) -> None:
+    (error,) = errors(OBSERVABILITY_CONFIG=traced(**settings))
+
+    assert error.startswith(f"OBSERVABILITY_CONFIG: tracing.{next(iter(settings))}")
