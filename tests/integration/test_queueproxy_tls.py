@@ -6,6 +6,9 @@ import ssl
 import subprocess
 from pathlib import Path
 
+import h2.config
+import h2.connection
+import h2.events
 import pytest
 
 from tests.integration.sidecar import ENVIRONMENT, OK, TLS, Client, Gate, Sidecar, app, eventually, sidecar, start
@@ -180,6 +183,52 @@ async def test_an_older_version_is_refused_unless_it_is_allowed(certs: Path) -> 
             assert client.writer.get_extra_info("cipher")[0] == "ECDHE-ECDSA-AES128-GCM-SHA256"
             client.get()
             assert (await client.answer()).body == OK[-2:]
+
+
+async def speak_http2(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """An app that answers each stream with `ok`."""
+    connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+    connection.initiate_connection()
+    writer.write(connection.data_to_send())
+    while data := await reader.read(65536):
+        for event in connection.receive_data(data):
+            if isinstance(event, h2.events.RequestReceived):
+                connection.send_headers(event.stream_id, [(":status", "200"), ("content-length", "2")])
+                connection.send_data(event.stream_id, b"ok", end_stream=True)
+        writer.write(connection.data_to_send())
+    writer.close()
+
+
+async def ask_over_http2(client: Client) -> bytes:
+    """The body of the answer to one GET."""
+    connection = h2.connection.H2Connection()
+    connection.initiate_connection()
+    head = [(":method", "GET"), (":path", "/"), (":scheme", "https"), (":authority", "a.test")]
+    connection.send_headers(1, head, end_stream=True)
+    client.send(connection.data_to_send())
+    body = b""
+    async with asyncio.timeout(10):
+        while data := await client.reader.read(65536):
+            for event in connection.receive_data(data):
+                if isinstance(event, h2.events.DataReceived):
+                    body += event.data
+                if isinstance(event, h2.events.StreamEnded):
+                    return body
+    raise EOFError(body)
+
+
+@pytest.mark.parametrize("negotiated", [True, False], ids=["by ALPN", "by its preface"])
+async def test_http_2_is_spoken_over_tls(certs: Path, negotiated: bool) -> None:
+    server = await asyncio.start_server(speak_http2, "127.0.0.1", 0)
+    async with sidecar(server.sockets[0].getsockname()[1], UPWELL_CERTS_DIR=str(certs)) as proxy:
+        wanting = context()
+        if negotiated:
+            wanting.set_alpn_protocols(["h2", "http/1.1"])
+        client = await connect(proxy, wanting)
+        assert client.writer.get_extra_info("ssl_object").selected_alpn_protocol() == ("h2" if negotiated else None)
+        assert await ask_over_http2(client) == b"ok"
+        client.close()
+    server.close()
 
 
 async def test_http_1_is_offered(certs: Path) -> None:
