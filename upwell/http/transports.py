@@ -1,12 +1,13 @@
 """What the kernel knows about a connection and the loop does not tell, and how to end one with a reset."""
 
 import asyncio
+import os
 import select
 import socket
 import struct
 from typing import Final
 
-__all__ = ["has_news", "peer_has_left", "reset_on_close"]
+__all__ = ["has_news", "peer_has_left", "reset_on_close", "unread_bytes"]
 
 _NEWS: Final = select.POLLIN | select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
 
@@ -24,6 +25,21 @@ def has_news(transport: asyncio.Transport) -> bool:
     poller = select.poll()
     poller.register(raw.fileno(), _NEWS)
     return bool(poller.poll(0))
+
+
+def unread_bytes(transport: asyncio.Transport, limit: int) -> bytes:
+    """What the peer had sent before the connection broke and nobody has read; to be called in `connection_lost`."""
+    fd = transport.get_extra_info("socket").fileno()
+    data = b""
+    try:
+        while len(data) < limit:
+            piece = os.read(fd, limit)
+            if not piece:
+                break
+            data += piece
+    except OSError:
+        pass
+    return data
 
 
 def peer_has_left(transport: asyncio.Transport) -> bool:

@@ -18,7 +18,7 @@ from upwell.http.errors import BadResponseError, FailureKind
 from upwell.http.exchange import Exchange
 from upwell.http.flow import PEER_FULL
 from upwell.http.message import Fields, ResponseHead, is_bodyless, read_response_head
-from upwell.http.transports import has_news
+from upwell.http.transports import has_news, unread_bytes
 
 if TYPE_CHECKING:
     from upwell.http.pool import Upstream
@@ -105,6 +105,8 @@ class UpstreamConnection(Connection):
             self._exchange.upstream_writable(True)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None and (self.state is AWAITING or self.state is READING):
+            self._read_last_words()
         exchange, tunnel = self._exchange, self._tunnel
         self._exchange = self._tunnel = None
         self._pending = b""
@@ -116,6 +118,13 @@ class UpstreamConnection(Connection):
             why = str(exc) if exc is not None else "connection closed"
             message = f"read tcp {self.upstream.host}:{self.upstream.port}: {why}"
             exchange.attempt_failed(FailureKind.RESET, message, sent=True)
+
+    def _read_last_words(self) -> None:
+        """Writing has failed; look for the answer of an upstream that wanted no more of the request (413, say)."""
+        self._request_sent = False
+        data = unread_bytes(self._transport, self._limits.response_head_bytes)
+        if data:
+            self.data_received(data)
 
     # From bytes to responses.
 

@@ -196,6 +196,20 @@ async def test_a_refusal_reaches_a_client_that_is_still_sending(proxy: Proxy) ->
     writer.close()
 
 
+async def test_the_answer_of_an_app_that_reads_no_further_is_not_lost_to_its_reset(proxy: Proxy) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno")
+        writer.close()
+
+    await proxy.in_front_of_app(refuse)
+    for _ in range(20):
+        reader, writer = await proxy.connect()
+        writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n" + b"x" * 5_000_000)
+        assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 413")
+        writer.transport.abort()
+
+
 async def test_a_drain_waits_for_what_is_under_way_and_what_is_unsent(proxy: Proxy) -> None:
     body = b"x" * 5_000_000
     begun = asyncio.Event()

@@ -35,6 +35,9 @@ class Socket:
     def __init__(self) -> None:
         self.options: list[tuple[Any, ...]] = []
 
+    def fileno(self) -> int:
+        return -1
+
     def setsockopt(self, *option: Any) -> None:
         self.options.append(option)
 
