@@ -36,6 +36,8 @@ __all__ = ["DownstreamConnection", "DownstreamState"]
 
 _log = logging.getLogger("upwell.http")
 
+_REMEMBERING_MAX: Final = 512
+"""Connections whose last head is kept, some KiB each: the busy ones; thousands of idle ones must cost nothing."""
 HTTP_2_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\n"
 """How a client begins that speaks HTTP/2 with prior knowledge; the head of a request that never was one."""
 
@@ -70,6 +72,8 @@ class DownstreamConnection(Connection):
         "_discarded",
         "_engine",
         "_keep_alive",
+        "_last_head",
+        "_last_request",
         "_peer",
         "_peer_port",
         "_pending",
@@ -95,6 +99,9 @@ class DownstreamConnection(Connection):
         """Whether the response that is being written ends with the connection."""
         self._discarded = 0
         self._advancing = False
+        self._last_head = b""
+        self._last_request: RequestHead | None = None
+        """What the last head came to, as long as the engine has room to remember it."""
 
     # What the transport reports.
 
@@ -155,6 +162,7 @@ class DownstreamConnection(Connection):
         self._body = None
         self._wait_in(None)
         self._engine.unread.discard(self)
+        self._engine.remembering.pop(self, None)
         if tunnel is not None:
             tunnel.closed()
         elif exchange is not None:
@@ -186,12 +194,15 @@ class DownstreamConnection(Connection):
                 return False
             if end == len(data):
                 self._pending = b""
-                request = read_request_head(data, self._peer, self._peer_port)
+                head = data
             else:
                 self._pending = data[end:]
-                request = read_request_head(data[:end], self._peer, self._peer_port)
-            if len(request.headers) > self._limits.head_fields:
-                raise BadRequestError(431, "head-too-large", "too many header fields")
+                head = data[:end]
+            request = self._last_request
+            if request is not None and head == self._last_head:
+                request.repeated = True
+            else:
+                request = self._read_request(head)
         except BadRequestError as error:
             # The preface of HTTP/2 was made to be no request of HTTP/1, so looking for it costs requests nothing.
             if data.startswith(HTTP_2_PREFACE):
@@ -204,6 +215,27 @@ class DownstreamConnection(Connection):
             self._deadline = None
         self._begin(request)
         return True
+
+    def _read_request(self, head: bytes) -> RequestHead:
+        """Parse a head and remember it: clients that keep a connection often send the same head again."""
+        request = read_request_head(head, self._peer, self._peer_port)
+        if len(request.headers) > self._limits.head_fields:
+            raise BadRequestError(431, "head-too-large", "too many header fields")
+        remembering = self._engine.remembering
+        if self not in remembering:
+            if len(remembering) >= _REMEMBERING_MAX:
+                oldest = next(iter(remembering))
+                del remembering[oldest]
+                oldest.forget_head()
+            remembering[self] = None
+        self._last_head = head
+        self._last_request = request
+        return request
+
+    def forget_head(self) -> None:
+        """Others need the room more."""
+        self._last_head = b""
+        self._last_request = None
 
     def _switch_to_http2(self, data: bytes) -> None:
         """The client speaks HTTP/2 from here on: somebody else takes over its connection."""

@@ -62,6 +62,21 @@ def encode_request_head(
     add: Sequence[tuple[bytes, bytes]],
 ) -> bytes:
     """The head to send upstream. `host` replaces the client's, if given; `default_host` stands in for a missing one."""
+    if not request.repeated:
+        return _make_request_head(request, host, default_host, remove, add)
+    wanted = (host, default_host, remove, add)
+    if request.encoded is None or request.encoded[0] != wanted:
+        request.encoded = (wanted, _make_request_head(request, host, default_host, remove, add))
+    return request.encoded[1]
+
+
+def _make_request_head(
+    request: RequestHead,
+    host: bytes | None,
+    default_host: bytes,
+    remove: frozenset[bytes],
+    add: Sequence[tuple[bytes, bytes]],
+) -> bytes:
     fields = request.fields
     drop = _drop_sets.get(remove) or _make_drop_set(remove)
     if host is None and fields.get(b"host") != request.host:
@@ -103,6 +118,15 @@ def _make_drop_set(remove: frozenset[bytes]) -> frozenset[bytes]:
 
 def encode_response_head(response: ResponseHead, *, chunked: bool, bare: bool, connection: bytes | None) -> bytes:
     """The head to send to a client. `bare`: such a status has no length; `connection`: the value of that field."""
+    if not response.repeated:
+        return _make_response_head(response, chunked, bare, connection)
+    wanted = (chunked, bare, connection)
+    if response.encoded is None or response.encoded[0] != wanted:
+        response.encoded = (wanted, _make_response_head(response, chunked, bare, connection))
+    return response.encoded[1]
+
+
+def _make_response_head(response: ResponseHead, chunked: bool, bare: bool, connection: bytes | None) -> bytes:
     ends = b"Transfer-Encoding: chunked\r\n" if chunked else b""
     if connection is not None:
         ends += b"Connection: %b\r\n" % connection

@@ -64,6 +64,8 @@ class Engine:
         self.refused: dict[str, int] = {}
         """Requests that the engine itself refused, by reason."""
         self.connections: dict[DownstreamConnection | Http2Downstream, None] = {}
+        self.remembering: dict[DownstreamConnection, None] = {}
+        """The connections that remember their last head, the oldest first."""
         self.upstream_connections: dict[UpstreamConnection, None] = {}
         self.deadlines = Deadlines(clock or SystemClock(), self.loop)
         self.now = self.deadlines.now

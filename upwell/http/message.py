@@ -11,7 +11,7 @@ known one; the token itself is checked and kept here.
 """
 
 import re
-from typing import Final
+from typing import Any, Final
 
 import httptools
 
@@ -78,7 +78,7 @@ class _FieldCollector:
 class _Head:
     """What the heads of requests and responses have in common."""
 
-    __slots__ = ("chunked", "fields", "headers", "length", "repeats")
+    __slots__ = ("chunked", "encoded", "fields", "headers", "length", "repeated", "repeats")
 
     headers: Fields
     """Every field line, names as received."""
@@ -90,6 +90,10 @@ class _Head:
     """Content-Length, if given."""
     chunked: bool
     """Whether the body is in chunks."""
+    repeated: bool
+    """Whether its connection has brought these very bytes more than once; then its encoded form is kept as well."""
+    encoded: tuple[Any, bytes] | None
+    """Of a repeated head: what it was encoded with, and the result."""
 
     def get(self, name: bytes) -> bytes | None:
         """The first value of the field with this lower-case name."""
@@ -109,6 +113,8 @@ class _Head:
 
     def set_fields(self, headers: Fields) -> None:
         """Take over the field lines."""
+        self.repeated = False
+        self.encoded = None
         fields = {name.lower(): value for name, value in headers}
         self.repeats = len(fields) != len(headers)
         if self.repeats:

@@ -46,7 +46,19 @@ CLOSED: Final = UpstreamState.CLOSED
 class UpstreamConnection(Connection):
     """Writes requests to one endpoint and reads its responses."""
 
-    __slots__ = ("_body", "_keep_alive", "_method", "_pending", "_request_sent", "served", "state", "upstream")
+    __slots__ = (
+        "_body",
+        "_keep_alive",
+        "_last_head",
+        "_last_method",
+        "_last_response",
+        "_method",
+        "_pending",
+        "_request_sent",
+        "served",
+        "state",
+        "upstream",
+    )
 
     def __init__(self, upstream: "Upstream") -> None:
         super().__init__(upstream.engine.limits)
@@ -62,6 +74,9 @@ class UpstreamConnection(Connection):
         """Whether the whole request has been written."""
         self._keep_alive = True
         """Whether the upstream would take another request."""
+        self._last_head = b""
+        self._last_method = b""
+        self._last_response: ResponseHead | None = None
 
     def stale(self) -> bool:
         """Whether this idle connection has come to its end, even if the loop has not told us yet."""
@@ -143,7 +158,7 @@ class UpstreamConnection(Connection):
                 return
             self._pending = b""
             try:
-                head = read_response_head(data[:end], self._method)
+                head = self._read_response(data[:end], exchange)
             except BadResponseError as error:
                 self._reject(str(error))
                 return
@@ -157,6 +172,21 @@ class UpstreamConnection(Connection):
             exchange.informational_received(head)
             if not data:
                 return
+
+    def _read_response(self, head: bytes, exchange: Exchange) -> ResponseHead:
+        """Parse a head, unless it is the last one again, as apps say the same to many requests."""
+        if exchange.on_head is not None:
+            # It may change the head, so this one is for this exchange alone.
+            return read_response_head(head, self._method)
+        response = self._last_response
+        if response is not None and head == self._last_head and self._method == self._last_method:
+            response.repeated = True
+            return response
+        response = read_response_head(head, self._method)
+        self._last_head = head
+        self._last_method = self._method
+        self._last_response = response
+        return response
 
     def _response(self, exchange: Exchange, head: ResponseHead, rest: bytes) -> None:
         self._keep_alive = head.keep_alive
