@@ -48,7 +48,7 @@ from upwell.http.h2.frames import (
 )
 from upwell.http.h2.heads import encode_trailers
 from upwell.http.h2.shared import Allowance
-from upwell.http.h2.stream import Event, Stream, next_state
+from upwell.http.h2.stream import CLOSED, Stream
 from upwell.http.message import Fields
 
 if TYPE_CHECKING:
@@ -448,9 +448,10 @@ class Http2Connection(asyncio.Protocol, ABC):
 
     def remove(self, stream: Stream) -> None:
         """A stream is over."""
-        stream.state = next_state(stream.state, Event.RESET)
-        stream.drop_waiting()
-        self._ready.pop(stream, None)
+        stream.state = CLOSED
+        if stream.waiting_size:
+            stream.drop_waiting()
+            self._ready.pop(stream, None)
         del self.streams[stream.number]
 
     def violated(self, stream: Stream, violation: StreamViolation) -> None:

@@ -277,13 +277,13 @@ class Http2Downstream(Http2Connection):
             self._admit(self._fresh)
 
     def stream_reset(self, stream: Stream, code: int) -> None:
+        self._end_exchange(stream, Outcome.CLIENT_GONE)
         if self._resets.used_up(self.engine.now()):
             raise ConnectionViolation(ErrorCode.ENHANCE_YOUR_CALM, "too many requests are cancelled")
-        self._end_exchange(stream, Outcome.CLIENT_GONE)
 
     def stream_failed(self, stream: Stream, violation: StreamViolation) -> None:
-        self.chore()
         self._end_exchange(stream, Outcome.BAD_REQUEST)
+        self.chore()
 
     def _end_exchange(self, stream: Stream, outcome: Outcome) -> None:
         if stream is self._fresh:

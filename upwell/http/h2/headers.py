@@ -1,12 +1,13 @@
-"""Header blocks as they come in: HPACK with a memory, and what a head may say.
+"""Header blocks as they come in: HPACK with a memory.
 
-Decoding is the costly part of a request, and most blocks on a connection are the same bytes over and over. A block
-that changes nothing in the decoder's dynamic table means the same as long as the table stays as it is; so what it
-meant is remembered under its bytes, and everything is forgotten as soon as any block changes the table. A block earns
-its place when it comes for the second time, so that heads which are different each time do not fill the memory.
+Decoding is the costly part of a request, and most blocks on a connection are the same bytes over and over. What a
+block meant is remembered under its bytes, as a checked, finished head: one object for all messages with that block,
+for nobody changes a head after it was made. A block that names entries of the dynamic table means the same as long as
+the table stays as it is. One that names none always means the same; if it adds entries to the table, as blocks of
+peers do that write the same literals each time, then the remembered entries are added again.
 
-What is remembered are checked, finished heads, one object for all requests with the same block: nobody changes a head
-after it was made.
+A block earns its place when it comes for the second time, so that heads which are different each time do not fill
+the memory.
 """
 
 from collections.abc import Callable
@@ -22,75 +23,106 @@ __all__ = ["BlockReader"]
 
 Head = TypeVar("Head")
 
+_ENTRY_OVERHEAD: Final = 32
+"""What an entry of the table counts for beside its bytes (RFC 7541, 4.1)."""
 _BLOCKS_MAX: Final = 64
 _BLOCK_SIZE_MAX: Final = 4096
+_ANY: Final = -1
+"""In the place of a table's state: whatever it is."""
 _BOMB_FACTOR: Final = 4
 """A list this many times too large is not decoded to its end, which leaves the decoder unusable."""
 
 
 class _WatchedTable(HeaderTable):
-    """A dynamic table that counts its changes."""
+    """A dynamic table that tells what a block did with it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.changes = 0
+        self.added: Fields = []
+        """What the block added."""
+        self.asked = False
+        """Whether the block's meaning depends on what was in the table."""
 
     def add(self, name: bytes, value: bytes) -> None:
         self.changes += 1
+        self.added.append((name, value))
         super().add(name, value)
 
-    def _shrink(self) -> None:
+    def add_again(self, fields: Fields) -> None:
+        """Add what a block has added before."""
         self.changes += 1
-        super()._shrink()
+        entries, size = self.dynamic_entries, self._current_size
+        for field in fields:
+            entries.appendleft(field)
+            size += _ENTRY_OVERHEAD + len(field[0]) + len(field[1])
+        while size > self._maxsize:
+            name, value = entries.pop()
+            size -= _ENTRY_OVERHEAD + len(name) + len(value)
+        self._current_size = size
+
+    def get_by_index(self, index: int) -> tuple[bytes, bytes]:
+        if index > HeaderTable.STATIC_TABLE_LENGTH:
+            self.asked = True
+        return super().get_by_index(index)
 
 
 class BlockReader(Generic[Head]):
     """Turns the blocks of one connection's heads into heads of one kind."""
 
-    __slots__ = ("_decoder", "_known", "_known_ended", "_make", "_seen", "_table", "list_max")
+    __slots__ = ("_decoder", "_known", "_known_ended", "_make", "_seen", "_table")
 
     def __init__(self, make: Callable[[Fields, bool], Head], list_max: int) -> None:
         """`make` gets the fields and whether the stream ends with them; what it raises passes through.
 
         `list_max`: bytes of names and values of one head, which `make` has to check. The decoder stops far above.
         """
-        self.list_max = list_max
         self._make = make
         self._table = _WatchedTable()
         self._decoder = Decoder(max_header_list_size=list_max * _BOMB_FACTOR)
         self._decoder.header_table = self._table
-        self._known: dict[bytes, Head] = {}
-        self._known_ended: dict[bytes, Head] = {}
+        # Block → head, what the block adds to the table, and the table's state that it needs.
+        self._known: dict[bytes, tuple[Head, Fields, int]] = {}
+        self._known_ended: dict[bytes, tuple[Head, Fields, int]] = {}
         self._seen: set[bytes] = set()
 
     def head(self, block: bytes, ended: bool) -> Head:
         """The head that this block means; raise ConnectionViolation, or what `make` raises."""
         known = self._known_ended if ended else self._known
-        head = known.get(block)
-        if head is None:
-            before = self._table.changes
-            head = self._make(self.fields(block), ended)
-            if self._table.changes == before and len(block) <= _BLOCK_SIZE_MAX:
-                self._remember(known, block, head)
+        entry = known.get(block)
+        if entry is not None:
+            head, added, needed = entry
+            if needed == _ANY or needed == self._table.changes:
+                if added:
+                    self._table.add_again(added)
+                return head
+        fields = self.fields(block)
+        head = self._make(fields, ended)
+        if len(block) <= _BLOCK_SIZE_MAX:
+            self._remember(known, block, head)
         return head
 
     def fields(self, block: bytes) -> Fields:
         """The fields of a block of any kind; every block must come by here, or the decoder loses its place."""
         table = self._table
-        before = table.changes
+        table.added = []
+        table.asked = False
+        size = table.maxsize
         try:
             fields: Fields = list(self._decoder.decode(block, raw=True))
         except OversizedHeaderListError as error:
             raise ConnectionViolation(ErrorCode.ENHANCE_YOUR_CALM, "far too many header fields") from error
         except HPACKError as error:
             raise ConnectionViolation(ErrorCode.COMPRESSION_ERROR, str(error)) from error
-        if table.changes != before:
-            self._known.clear()
-            self._known_ended.clear()
-            self._seen.clear()
+        if table.maxsize != size:
+            table.changes += 1
+            table.asked = True
         return fields
 
-    def _remember(self, known: dict[bytes, Head], block: bytes, head: Head) -> None:
+    def _remember(self, known: dict[bytes, tuple[Head, Fields, int]], block: bytes, head: Head) -> None:
+        table = self._table
+        if table.asked and table.added:
+            return
         if block not in self._seen:
             if len(self._seen) >= _BLOCKS_MAX:
                 self._seen.clear()
@@ -98,4 +130,5 @@ class BlockReader(Generic[Head]):
             return
         if len(known) >= _BLOCKS_MAX:
             known.clear()
-        known[block] = head
+        known[block] = (head, table.added, table.changes if table.asked else _ANY)
+        table.added = []

@@ -94,6 +94,13 @@ class Http2Response(ResponseHead):
             self._block = encode_response(self)
         return self._block
 
+    def copy(self) -> "Http2Response":
+        """One that may be changed."""
+        copied = _new_response(self.status)
+        copied.length = self.length
+        copied.set_fields(self.headers)
+        return copied
+
 
 def make_request(fields: Fields, ended: bool, peer: str, peer_port: int, limits: Limits) -> Http2Request:
     """The request that these fields are; raise StreamViolation or BadRequestError."""
@@ -132,16 +139,21 @@ def make_response_head(fields: Fields) -> Http2Response:
     status = pseudo.get(b":status", b"")
     if not _STATUS.fullmatch(status) or status == b"101":
         raise StreamViolation(ErrorCode.PROTOCOL_ERROR, "no status, or an impossible one")
+    response = _new_response(int(status))
+    response.set_fields(headers)
+    response.length = _read_length(response)
+    return response
+
+
+def _new_response(status: int) -> Http2Response:
     response = Http2Response()
     response.version = HTTP_2
-    response.status = int(status)
+    response.status = status
     response.reason = b""
     response.keep_alive = True
     response.until_close = False
     response.chunked = False
     response.last = False
-    response.set_fields(headers)
-    response.length = _read_length(response)
     return response
 
 
@@ -153,11 +165,11 @@ def check_trailers(fields: Fields) -> Fields:
 
 
 def _check(fields: Fields) -> None:
-    """Names and values, all at once: they can be told apart afterwards, for neither may hold a line feed."""
+    """All names at once, and all values: none may hold the line feed that joins them, so those are counted."""
     if not fields:
         return
     names = b"\n".join([name for name, _ in fields])
-    if not _NAMES.fullmatch(names):
+    if not _NAMES.fullmatch(names) or names.count(b"\n") >= len(fields):
         raise StreamViolation(ErrorCode.PROTOCOL_ERROR, "an impossible field name")
     values = b"\n".join([value for _, value in fields])
     if _BAD_VALUES.search(values) or values.count(b"\n") >= len(fields):

@@ -46,7 +46,6 @@ class Event(IntEnum):
     RECEIVE_DATA = 1
     RECEIVE_END = 2
     SEND_END = 3
-    RESET = 4
 
 
 OPEN: Final = StreamState.OPEN
@@ -55,12 +54,15 @@ HALF_CLOSED_REMOTE: Final = StreamState.HALF_CLOSED_REMOTE
 CLOSED: Final = StreamState.CLOSED
 
 _TRANSITIONS: Final[tuple[tuple[StreamState | None, ...], ...]] = (
-    # RECEIVE_HEADERS, RECEIVE_DATA, RECEIVE_END, SEND_END, RESET
-    (OPEN, OPEN, HALF_CLOSED_REMOTE, HALF_CLOSED_LOCAL, CLOSED),
-    (HALF_CLOSED_LOCAL, HALF_CLOSED_LOCAL, CLOSED, None, CLOSED),
-    (None, None, None, CLOSED, CLOSED),
-    (None, None, None, None, CLOSED),
+    # RECEIVE_HEADERS, RECEIVE_DATA, RECEIVE_END, SEND_END; None is an error of the peer's, or for the last of ours.
+    (OPEN, OPEN, HALF_CLOSED_REMOTE, HALF_CLOSED_LOCAL),
+    (HALF_CLOSED_LOCAL, HALF_CLOSED_LOCAL, CLOSED, None),
+    (None, None, None, CLOSED),
+    (None, None, None, None),
 )
+
+_RECEIVE_DATA: Final = int(Event.RECEIVE_DATA)
+_SEND_END: Final = int(Event.SEND_END)
 
 # Why a stream grants no window: its request waits, or whoever gets its bytes is full.
 _HELD_BY_REQUEST: Final = 1
@@ -74,8 +76,12 @@ def next_state(state: StreamState, event: Event) -> StreamState:
     """Where `event` leads; raise StreamViolation where it must not happen."""
     following = _TRANSITIONS[state][event]
     if following is None:
-        raise StreamViolation(ErrorCode.STREAM_CLOSED, f"{event.name} on a stream that is {state.name}")
+        raise _wrong_event(state, event)
     return following
+
+
+def _wrong_event(state: StreamState, event: Event) -> StreamViolation:
+    return StreamViolation(ErrorCode.STREAM_CLOSED, f"{event.name} on a stream that is {state.name}")
 
 
 class Stream(ABC):
@@ -85,6 +91,7 @@ class Stream(ABC):
         "_ending",
         "_full",
         "_grow",
+        "_grow_later",
         "_held",
         "_trailers",
         "_unacknowledged",
@@ -120,7 +127,8 @@ class Stream(ABC):
         self._held = 0
         self._unacknowledged = 0
         """Bytes received for which no window was given back yet."""
-        self._grow = grow
+        self._grow = 0
+        self._grow_later = grow
 
     @property
     def write_paused(self) -> bool:
@@ -131,7 +139,9 @@ class Stream(ABC):
 
     def received(self, size: int, padding: int) -> None:
         """DATA with so many bytes of body, and so many beside them; raise StreamViolation."""
-        self.state = next_state(self.state, Event.RECEIVE_DATA)
+        state = _TRANSITIONS[self.state][_RECEIVE_DATA]
+        if state is None:
+            raise _wrong_event(self.state, Event.RECEIVE_DATA)
         counted = size + padding
         self.receive_window -= counted
         if self.receive_window < 0:
@@ -161,6 +171,9 @@ class Stream(ABC):
 
     def hold_body(self, hold: bool) -> None:
         """Whether what this stream brings has to wait because the request does."""
+        if not hold:
+            self._grow += self._grow_later
+            self._grow_later = 0
         self._hold(_HELD_BY_REQUEST, hold)
 
     def hold(self, hold: bool) -> None:
@@ -283,7 +296,9 @@ class Stream(ABC):
             self.connection.stream_waits(self)
 
     def _sent_end(self) -> None:
-        self.state = next_state(self.state, Event.SEND_END)
+        state = _TRANSITIONS[self.state][_SEND_END]
+        assert state is not None, "we have ended it before"
+        self.state = state
         self.sent_all()
 
     # What each side makes of it.

@@ -101,6 +101,8 @@ class Http2Upstream(Http2Connection):
         self._streams_max = self.bounds.upstream_streams
         self._leaving = False
         """Whether the upstream, or the pool, wants no more streams here."""
+        self._watched = False
+        """Whether it is looked at from time to time, as long as it has streams."""
         self._heard = True
         """Whether anything was read since the last look."""
         self._fresh: tuple[UpstreamStream, Http2Response] | None = None
@@ -117,7 +119,6 @@ class Http2Upstream(Http2Connection):
 
     def open_stream(self) -> UpstreamStream:
         """A new stream; its request must be started before the next one is opened."""
-        now = self.engine.now()
         if not self.streams:
             self.http2.idle_upstreams.discard(self)
         number = self.opened = self._next
@@ -126,7 +127,9 @@ class Http2Upstream(Http2Connection):
             self._leaving = True
         stream = UpstreamStream(self, number, self.bounds.stream_window_flowing)
         self.streams[number] = stream
-        self.http2.silences.ensure(self, now)
+        if not self._watched:
+            self._watched = True
+            self.http2.silences.add(self, self.engine.now())
         return stream
 
     # What the transport reports.
@@ -172,6 +175,9 @@ class Http2Upstream(Http2Connection):
         stream.state = next_state(stream.state, Event.RECEIVE_HEADERS)
         exchange = stream.exchange
         assert exchange is not None
+        if exchange.on_head is not None:
+            # The application may want to change it, and others share it.
+            head = head.copy()
         if head.status < 200:
             if ended:
                 raise StreamViolation(ErrorCode.PROTOCOL_ERROR, "an informational response that ends the stream")
@@ -311,8 +317,8 @@ class Http2Upstream(Http2Connection):
     def look_whether_silent(self) -> None:
         """Ask the upstream, if it has something to say and says nothing."""
         if not self.streams or self.closed:
-            return
-        if self._heard:
+            self._watched = False
+        elif self._heard:
             self._heard = False
             self.http2.silences.add(self, self.engine.now())
         else:
