@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 __all__ = ["Target", "backend", "direct", "free_port", "haproxy", "install", "queueproxy"]
@@ -73,6 +73,11 @@ class Target:
     name: str
     port: int
     pid: int
+    varied: bool = False
+    """Whether it is asked in as many ways as there are requests."""
+
+    def asked_differently(self) -> "Target":
+        return replace(self, name=f"{self.name}, no head twice", varied=True)
 
 
 def install(commands: Mapping[str, str]) -> str:

@@ -85,11 +85,10 @@ def _run(folder: Path, arguments: argparse.Namespace) -> dict[str, Series]:
     results: dict[str, Series] = {}
     with ExitStack() as stack:
         app = stack.enter_context(backend(folder, LOAD_CORE, BODY))
-        targets = [
-            stack.enter_context(queueproxy(folder, PROXY_CORE, app, {})),
-            stack.enter_context(haproxy(folder, PROXY_CORE, app)),
-            stack.enter_context(direct(app)),
-        ]
+        ours = stack.enter_context(queueproxy(folder, PROXY_CORE, app, {}))
+        theirs = stack.enter_context(haproxy(folder, PROXY_CORE, app))
+        bare = stack.enter_context(direct(app))
+        targets = [ours, theirs, bare, ours.asked_differently(), theirs.asked_differently()]
         for target in targets:
             _load(target, 1, arguments.connections)
         for number in range(1, arguments.rounds + 1):
@@ -97,7 +96,7 @@ def _run(folder: Path, arguments: argparse.Namespace) -> dict[str, Series]:
                 series = results.setdefault(target.name, Series())
                 _measure(target, series, arguments)
                 print(
-                    f"round {number}: {target.name:<14} {series.rates[-1]:>9,.0f} requests/s "
+                    f"round {number}: {target.name:<26} {series.rates[-1]:>9,.0f} requests/s "
                     f"{series.cpu_us[-1]:>6.1f} µs CPU/request",
                     flush=True,
                 )
@@ -119,6 +118,8 @@ def _load(target: Target, seconds: int, connections: int) -> tuple[int, float, i
     command = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s"]
     for header in HEADERS:
         command += ["-H", header]
+    if target.varied:
+        command += ["-s", str(Path(__file__).with_name("vary.lua"))]
     output = subprocess.run(
         [*command, f"http://127.0.0.1:{target.port}/items/1?expand=prices"],
         check=True,
@@ -148,14 +149,14 @@ def _rss_mib(pid: int) -> float:
 
 
 def _table(results: dict[str, Series]) -> str:
-    reference = results["HAProxy"].rates
     lines = [
         "| | requests/s (median) | spread | of HAProxy's | CPU µs/request | RSS MiB | failed |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name, series in results.items():
         spread = f"{min(series.rates):,.0f} to {max(series.rates):,.0f}"
-        # Within a round, so that both met the same machine.
+        # Within a round, so that both met the same machine; and asked in the same way.
+        reference = results["HAProxy" + "".join(name.partition(", ")[1:])].rates
         share = median(own / theirs for own, theirs in zip(series.rates, reference, strict=True))
         cpu, rss = median(series.cpu_us), max(series.rss_mib)
         lines.append(
