@@ -1,9 +1,8 @@
-"""One HTTP/2 connection, as far as both sides are alike: frames in, frames out, windows, settings, order.
+"""One HTTP/2 connection, as far as both sides are alike: frames in, windows, settings, order, ends.
 
 What was read is split into frames, and each goes to what it is for: DATA and HEADERS to the side that knows streams
-(`upwell.http.h2.downstream`, `upwell.http.h2.upstream`), all others are dealt with here. What is to be sent is
-gathered and written once per round of the loop; DATA that has to wait for a window or for the socket is taken from
-its streams in turn, a frame at a time.
+(`upwell.http.h2.downstream`, `upwell.http.h2.upstream`), all others are dealt with here. What is to be sent is the
+matter of `upwell.http.h2.writer`.
 
 A connection ends in one of three ways: `fail` (the peer broke a rule: GOAWAY with a code), `finish` (nothing is left
 to do: GOAWAY without), `abort` (there is nobody to talk to any more).
@@ -11,11 +10,10 @@ to do: GOAWAY without), `abort` (there is nobody to talk to any more).
 
 import asyncio
 import logging
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Final, cast
 
 from upwell.http.h2.codes import ConnectionViolation, ErrorCode, StreamViolation
-from upwell.http.h2.fields import TABLE_UNUSED
 from upwell.http.h2.frames import (
     ACK,
     CONTINUATION,
@@ -36,7 +34,6 @@ from upwell.http.h2.frames import (
     WINDOW_UPDATE,
     encode_frame,
     encode_goaway,
-    encode_headers,
     encode_reset,
     encode_window_update,
     read_goaway,
@@ -46,20 +43,19 @@ from upwell.http.h2.frames import (
     without_padding,
     without_priority,
 )
-from upwell.http.h2.heads import encode_trailers
 from upwell.http.h2.shared import Allowance
 from upwell.http.h2.stream import CLOSED, Stream
-from upwell.http.message import Fields
+from upwell.http.h2.writer import WINDOW_DEFAULT, FrameWriter
 
 if TYPE_CHECKING:
     from upwell.http.engine import Engine
 
-__all__ = ["WINDOW_DEFAULT", "Http2Connection", "Setting"]
+__all__ = ["Http2Connection", "Setting"]
 
 _log = logging.getLogger("upwell.http")
 
-WINDOW_DEFAULT: Final = 65_535
-_WRITE_SIZE: Final = 64 * 1024
+_UNUSUAL_HEADERS: Final = PADDED | PRIORITY_FLAG | END_HEADERS
+"""Of these flags a usual HEADERS frame has the last one only."""
 _FORGOTTEN_MAX: Final = 256
 """Streams we have reset of which late frames are excused."""
 
@@ -88,23 +84,14 @@ class _OpenBlock:
         self.frames = 0
 
 
-class Http2Connection(asyncio.Protocol, ABC):
-    """Reads and writes frames; knows which streams are open and how much may be sent."""
+class Http2Connection(FrameWriter):
+    """Reads frames; knows which streams are open, and what the peer may send on them."""
 
     def __init__(self, engine: "Engine") -> None:
-        self.engine = engine
-        self.http2 = engine.http2
-        self.limits = engine.limits
-        self.bounds = engine.limits.http2
+        super().__init__(engine)
         self.streams: dict[int, Stream] = {}
-        self.closed = False
-        self.write_paused = False
-        """Whether more is waiting in the socket than should be."""
         self.peer_stream_window = WINDOW_DEFAULT
         """What the peer takes on a new stream."""
-        self.send_window = WINDOW_DEFAULT
-        """What it takes on all together."""
-        self._transport: asyncio.Transport
         self._rest = b""
         """The begin of a frame."""
         self._block: _OpenBlock | None = None
@@ -112,17 +99,6 @@ class Http2Connection(asyncio.Protocol, ABC):
         """Whether the peer's SETTINGS have come, which must be its first frame."""
         self._receive_window = self.bounds.connection_window
         self._unacknowledged = 0
-        self._out: list[bytes] = []
-        self._out_size = 0
-        """Bytes of DATA in `_out`."""
-        self._flush_due = False
-        self._block_prefix = TABLE_UNUSED
-        self.opened = 0
-        """The last stream that we have opened …"""
-        self.written = 0
-        """… and the last of them of which anything has been written."""
-        self._ready: dict[Stream, None] = {}
-        """Streams that wait only for the connection's window, or for the socket."""
         self._forgotten: dict[int, None] = {}
         self._chores = Allowance(self.bounds.chores_burst, self.bounds.chores_per_second, engine.now())
 
@@ -146,7 +122,10 @@ class Http2Connection(asyncio.Protocol, ABC):
                 if self._block is not None:
                     self._continue_block(kind, flags, number, payload)
                 elif kind == HEADERS:
-                    self._headers(flags, number, payload)
+                    if flags & _UNUSUAL_HEADERS == END_HEADERS and self._greeted:
+                        self.headers_received(number, payload, flags & END_STREAM != 0)
+                    else:
+                        self._headers(flags, number, payload)
                 elif kind == DATA:
                     self._data(flags, number, payload)
                 else:
@@ -155,16 +134,6 @@ class Http2Connection(asyncio.Protocol, ABC):
                 self.frames_read()
         except ConnectionViolation as violation:
             self.fail(violation.code, str(violation))
-
-    def pause_writing(self) -> None:
-        self.write_paused = True
-        self.http2.unread.ensure(self, self.engine.now())
-
-    def resume_writing(self) -> None:
-        self.write_paused = False
-        self.http2.unread.discard(self)
-        if self._ready:
-            self._flush_later()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
@@ -361,75 +330,6 @@ class Http2Connection(asyncio.Protocol, ABC):
         if self._chores.used_up(self.engine.now()):
             raise ConnectionViolation(ErrorCode.ENHANCE_YOUR_CALM, "too many frames that move nothing")
 
-    # Sending.
-
-    def send(self, frame: bytes) -> None:
-        """Send this frame with what else there is to say in this round."""
-        if not self._flush_due:
-            self._flush_later()
-        self._out.append(frame)
-
-    def send_data(self, head: bytes, data: bytes) -> None:
-        """Send a DATA frame, for which there was window."""
-        if not self._flush_due:
-            self._flush_later()
-        out = self._out
-        out.append(head)
-        out.append(data)
-        self._out_size += len(data)
-        if self._out_size >= _WRITE_SIZE:
-            self._write()
-
-    def send_block(self, number: int, block: bytes, ended: bool) -> None:
-        """Send a header block."""
-        if self._block_prefix:
-            block = self._block_prefix + block
-            self._block_prefix = b""
-        self.send(encode_headers(number, block, ended, FRAME_SIZE_DEFAULT))
-
-    def send_trailers(self, number: int, trailers: Fields) -> None:
-        """Send the trailers that may be passed on, and with them the end of the stream."""
-        self.send_block(number, encode_trailers(trailers), True)
-
-    def stream_waits(self, stream: Stream) -> None:
-        """`stream` has bytes that may be sent as soon as the connection lets them."""
-        if stream.send_window > 0:
-            self._ready[stream] = None
-            if not self._flush_due and self.send_window > 0 and not self.write_paused:
-                self._flush_later()
-
-    def flush(self) -> None:
-        """Write what is to be sent, as far as windows and socket let it."""
-        self._flush_due = False
-        if self.closed:
-            return
-        ready = self._ready
-        try:
-            while ready and self.send_window > 0 and not self.write_paused:
-                stream = next(iter(ready))
-                del ready[stream]
-                if stream.waiting_size and stream.send_window > 0 and stream.send_waiting():
-                    ready[stream] = None
-        except ConnectionViolation as violation:
-            self.fail(violation.code, str(violation))
-            return
-        self._write()
-
-    def _flush_later(self) -> None:
-        self._flush_due = True
-        self.http2.flush_soon(self)
-
-    def _write(self) -> None:
-        out = self._out
-        if not out:
-            return
-        self._out = []
-        self._out_size = 0
-        self.written = self.opened
-        self._transport.write(b"".join(out))
-        if self.write_paused and self._transport.get_write_buffer_size() > self.bounds.unsent_control:
-            self.abort()
-
     # Streams.
 
     def reset(self, stream: Stream, code: int) -> None:
@@ -482,11 +382,6 @@ class Http2Connection(asyncio.Protocol, ABC):
         self.closed = True
         self.http2.lingers.ensure(self, self.engine.now())
         self._transport.close()
-
-    def abort(self) -> None:
-        """There is nobody to talk to."""
-        self.closed = True
-        self._transport.abort()
 
     def settings_timed_out(self) -> None:
         """The peer has not acknowledged our settings."""

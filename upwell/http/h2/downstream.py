@@ -22,7 +22,7 @@ from upwell.http.h2.frames import PING, PREFACE, encode_frame, encode_goaway, en
 from upwell.http.h2.headers import BlockReader
 from upwell.http.h2.heads import Http2Request, Http2Response, check_trailers, encode_response, make_request
 from upwell.http.h2.shared import Allowance
-from upwell.http.h2.stream import CLOSED, Event, Stream, next_state
+from upwell.http.h2.stream import CLOSED, HALF_CLOSED_REMOTE, Event, Stream, next_state
 from upwell.http.message import ResponseHead, is_bodyless
 from upwell.http.sides import Application
 from upwell.http.tunnel import Tunnel
@@ -220,7 +220,7 @@ class Http2Downstream(Http2Connection):
         window = bounds.stream_window
         stream = DownstreamStream(self, number, window, max(0, bounds.stream_window_flowing - window))
         if ended:
-            stream.state = next_state(stream.state, Event.RECEIVE_END)
+            stream.state = HALF_CLOSED_REMOTE
         self.streams[number] = stream
         return stream
 

@@ -27,14 +27,15 @@ class Http2Pool:
         self._upstream = upstream
         self._connections: list[Http2Upstream] = []
         """Those that take new streams."""
-        self._waiting: dict[Exchange, None] = {}
+        self.waiting: dict[Exchange, None] = {}
+        """Exchanges without a stream, in order."""
         self._opening = 0
         self._closed = False
 
     def __repr__(self) -> str:
         return (
             f"<Http2Pool {self.authority.decode()}: {len(self._connections)} open, "
-            f"{len(self._waiting)} waiting, {self._opening} opening>"
+            f"{len(self.waiting)} waiting, {self._opening} opening>"
         )
 
     # What exchanges ask for.
@@ -53,20 +54,20 @@ class Http2Pool:
 
     def wait(self, exchange: "Exchange") -> None:
         """Give `exchange` a stream as soon as there is one, or tell it that there will be none."""
-        self._waiting[exchange] = None
-        if self._opening * self.engine.limits.http2.upstream_streams < len(self._waiting):
+        self.waiting[exchange] = None
+        if self._opening * self.engine.limits.http2.upstream_streams < len(self.waiting):
             self._opening += 1
             self.engine.start(self._connect(), f"connect h2 {self.authority.decode()}")
 
     def leave(self, exchange: "Exchange") -> None:
         """`exchange` does not wait any more."""
-        self._waiting.pop(exchange, None)
+        self.waiting.pop(exchange, None)
 
     # What connections report.
 
     def has_room(self, connection: Http2Upstream) -> None:
         """A connection may take exchanges that wait."""
-        waiting = self._waiting
+        waiting = self.waiting
         while waiting and connection.has_room:
             exchange = next(iter(waiting))
             del waiting[exchange]
@@ -80,7 +81,7 @@ class Http2Pool:
     def connection_lost(self, connection: Http2Upstream) -> None:
         """A connection is gone; whoever waits for room on it needs another."""
         self.forget(connection)
-        if self._waiting and not self._connections and not self._opening:
+        if self.waiting and not self._connections and not self._opening:
             self._opening += 1
             self.engine.start(self._connect(), f"connect h2 {self.authority.decode()}")
 
@@ -123,6 +124,6 @@ class Http2Pool:
         """One connection would have served all that wait, unless others are still being opened."""
         if self._opening:
             return
-        waiting, self._waiting = self._waiting, {}
+        waiting, self.waiting = self.waiting, {}
         for exchange in waiting:
             exchange.attempt_failed(kind, message, sent=False)

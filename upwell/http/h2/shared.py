@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from upwell.http.h2.downstream import Http2Downstream
     from upwell.http.h2.stream import Stream
     from upwell.http.h2.upstream import Http2Upstream
+    from upwell.http.h2.writer import FrameWriter
 
 __all__ = ["Allowance", "Http2"]
 
@@ -30,7 +31,7 @@ class Http2:
         self.incomplete: DeadlineQueue[Http2Connection] = queue(
             "http2 head", engine.limits.head_timeout, lambda connection: connection.head_timed_out()
         )
-        self.unread: DeadlineQueue[Http2Connection] = queue(
+        self.unread: DeadlineQueue[FrameWriter] = queue(
             "http2 unread", bounds.stall_timeout, lambda connection: connection.abort()
         )
         self.lingers: DeadlineQueue[Http2Connection] = queue(
@@ -53,9 +54,9 @@ class Http2:
             "http2 ping", bounds.ping_timeout, lambda connection: connection.look_whether_dead()
         )
         self._loop = engine.loop
-        self._to_flush: list[Http2Connection] = []
+        self._to_flush: list[FrameWriter] = []
 
-    def flush_soon(self, connection: "Http2Connection") -> None:
+    def flush_soon(self, connection: "FrameWriter") -> None:
         """Write what `connection` has to say, in this round of the loop. To be called once until then."""
         if not self._to_flush:
             self._loop.call_soon(self._flush)

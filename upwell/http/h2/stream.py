@@ -62,6 +62,7 @@ _TRANSITIONS: Final[tuple[tuple[StreamState | None, ...], ...]] = (
 )
 
 _RECEIVE_DATA: Final = int(Event.RECEIVE_DATA)
+_RECEIVE_END: Final = int(Event.RECEIVE_END)
 _SEND_END: Final = int(Event.SEND_END)
 
 # Why a stream grants no window: its request waits, or whoever gets its bytes is full.
@@ -154,7 +155,10 @@ class Stream(ABC):
 
     def received_end(self) -> None:
         """END_STREAM; raise StreamViolation."""
-        self.state = next_state(self.state, Event.RECEIVE_END)
+        state = _TRANSITIONS[self.state][_RECEIVE_END]
+        if state is None:
+            raise _wrong_event(self.state, Event.RECEIVE_END)
+        self.state = state
         if self.expected:
             raise StreamViolation(ErrorCode.PROTOCOL_ERROR, "less data than its length")
 

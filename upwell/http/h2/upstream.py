@@ -172,7 +172,6 @@ class Http2Upstream(Http2Connection):
 
     def _response_received(self, stream: UpstreamStream, block: bytes, ended: bool) -> None:
         head = self._responses.head(block, ended)
-        stream.state = next_state(stream.state, Event.RECEIVE_HEADERS)
         exchange = stream.exchange
         assert exchange is not None
         if exchange.on_head is not None:
@@ -269,7 +268,8 @@ class Http2Upstream(Http2Connection):
                 self.finish()
                 return
             self.http2.idle_upstreams.restart(self, self.engine.now())
-        self.pool.has_room(self)
+        if self.pool.waiting:
+            self.pool.has_room(self)
 
     # Settings, health and ends.
 
