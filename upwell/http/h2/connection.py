@@ -353,6 +353,8 @@ class Http2Connection(FrameWriter):
             stream.drop_waiting()
             self._ready.pop(stream, None)
         del self.streams[stream.number]
+        if not self.streams and not self.closed:
+            self.streams_over()
 
     def violated(self, stream: Stream, violation: StreamViolation) -> None:
         """The peer broke a rule that costs it one stream."""
@@ -412,6 +414,10 @@ class Http2Connection(FrameWriter):
     @abstractmethod
     def frames_read(self) -> None:
         """All frames of one read have been looked at."""
+
+    @abstractmethod
+    def streams_over(self) -> None:
+        """The last of the open streams is over."""
 
     @abstractmethod
     def stream_reset(self, stream: Stream, code: int) -> None:

@@ -292,10 +292,7 @@ class Http2Downstream(Http2Connection):
         elif stream.exchange is not None:
             stream.exchange.downstream_ended(outcome)
 
-    def remove(self, stream: Stream) -> None:
-        super().remove(stream)
-        if self.streams or self.closed:
-            return
+    def streams_over(self) -> None:
         if self._leaving is _Leaving.LEFT:
             self.finish()
         else:

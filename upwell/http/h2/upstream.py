@@ -261,15 +261,14 @@ class Http2Upstream(Http2Connection):
 
     def remove(self, stream: Stream) -> None:
         super().remove(stream)
-        if self.closed:
-            return
-        if not self.streams:
-            if self._leaving:
-                self.finish()
-                return
-            self.http2.idle_upstreams.restart(self, self.engine.now())
         if self.pool.waiting:
             self.pool.has_room(self)
+
+    def streams_over(self) -> None:
+        if self._leaving:
+            self.finish()
+        else:
+            self.http2.idle_upstreams.restart(self, self.engine.now())
 
     # Settings, health and ends.
 

@@ -86,7 +86,9 @@ class FrameWriter(asyncio.Protocol, ABC):
         if self._block_prefix:
             block = self._block_prefix + block
             self._block_prefix = b""
-        self.send(encode_headers(number, block, ended, FRAME_SIZE_DEFAULT))
+        if not self._flush_due:
+            self._flush_later()
+        self._out.append(encode_headers(number, block, ended, FRAME_SIZE_DEFAULT))
 
     def send_trailers(self, number: int, trailers: Fields) -> None:
         """Send the trailers that may be passed on, and with them the end of the stream."""
