@@ -24,7 +24,8 @@ from upwell.http.errors import BadRequestError, Outcome
 from upwell.http.exchange import Exchange
 from upwell.http.flow import BODY_HELD, CLIENT_FULL, PEER_FULL, PIPELINE_FULL
 from upwell.http.framing import request_head_end
-from upwell.http.message import HTTP_1_0, RequestHead, ResponseHead, is_bodyless, read_request_head
+from upwell.http.head_reader import HeadReader
+from upwell.http.message import HTTP_1_0, RequestHead, ResponseHead, is_bodyless
 from upwell.http.sides import Application
 from upwell.http.transports import peer_has_left, reset_on_close
 from upwell.http.tunnel import Tunnel
@@ -36,8 +37,6 @@ __all__ = ["DownstreamConnection", "DownstreamState"]
 
 _log = logging.getLogger("upwell.http")
 
-_REMEMBERING_MAX: Final = 512
-"""Connections whose last head is kept, some KiB each: the busy ones; thousands of idle ones must cost nothing."""
 HTTP_2_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\n"
 """How a client begins that speaks HTTP/2 with prior knowledge; the head of a request that never was one."""
 
@@ -72,11 +71,8 @@ class DownstreamConnection(Connection):
         "_discarded",
         "_engine",
         "_keep_alive",
-        "_last_head",
-        "_last_request",
-        "_peer",
-        "_peer_port",
         "_pending",
+        "_reader",
         "_until_close_out",
         "state",
     )
@@ -86,8 +82,7 @@ class DownstreamConnection(Connection):
         self.state = IDLE
         self._engine = engine
         self._app = app
-        self._peer = ""
-        self._peer_port = 0
+        self._reader: HeadReader
         self._pending = b""
         """Bytes that were read and have not had their turn: a part of a head, or requests sent ahead."""
         self._body: BodyReader | None = None
@@ -99,17 +94,14 @@ class DownstreamConnection(Connection):
         """Whether the response that is being written ends with the connection."""
         self._discarded = 0
         self._advancing = False
-        self._last_head = b""
-        self._last_request: RequestHead | None = None
-        """What the last head came to, as long as the engine has room to remember it."""
 
     # What the transport reports.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         peer = transport.get_extra_info("peername")
-        if isinstance(peer, tuple):
-            self._peer, self._peer_port = peer[:2]
+        address, port = peer[:2] if isinstance(peer, tuple) else ("", 0)
+        self._reader = HeadReader(self._limits, self._engine.head_memory, address, port)
         self._engine.connections[self] = None
         self._wait_in(self._engine.heads)
 
@@ -162,7 +154,7 @@ class DownstreamConnection(Connection):
         self._body = None
         self._wait_in(None)
         self._engine.unread.discard(self)
-        self._engine.remembering.pop(self, None)
+        self._reader.forget()
         if tunnel is not None:
             tunnel.closed()
         elif exchange is not None:
@@ -194,15 +186,10 @@ class DownstreamConnection(Connection):
                 return False
             if end == len(data):
                 self._pending = b""
-                head = data
+                request = self._reader.read(data)
             else:
                 self._pending = data[end:]
-                head = data[:end]
-            request = self._last_request
-            if request is not None and head == self._last_head:
-                request.repeated = True
-            else:
-                request = self._read_request(head)
+                request = self._reader.read(data[:end])
         except BadRequestError as error:
             # The preface of HTTP/2 was made to be no request of HTTP/1, so looking for it costs requests nothing.
             if data.startswith(HTTP_2_PREFACE):
@@ -215,27 +202,6 @@ class DownstreamConnection(Connection):
             self._deadline = None
         self._begin(request)
         return True
-
-    def _read_request(self, head: bytes) -> RequestHead:
-        """Parse a head and remember it: clients that keep a connection often send the same head again."""
-        request = read_request_head(head, self._peer, self._peer_port)
-        if len(request.headers) > self._limits.head_fields:
-            raise BadRequestError(431, "head-too-large", "too many header fields")
-        remembering = self._engine.remembering
-        if self not in remembering:
-            if len(remembering) >= _REMEMBERING_MAX:
-                oldest = next(iter(remembering))
-                del remembering[oldest]
-                oldest.forget_head()
-            remembering[self] = None
-        self._last_head = head
-        self._last_request = request
-        return request
-
-    def forget_head(self) -> None:
-        """Others need the room more."""
-        self._last_head = b""
-        self._last_request = None
 
     def _switch_to_http2(self, data: bytes) -> None:
         """The client speaks HTTP/2 from here on: somebody else takes over its connection."""

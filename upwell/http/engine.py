@@ -16,6 +16,7 @@ from upwell.http.deadlines import Deadlines
 from upwell.http.downstream import DownstreamConnection
 from upwell.http.exchange import Exchange
 from upwell.http.fetch import FetchResult, FetchSide
+from upwell.http.head_reader import HeadMemory
 from upwell.http.limits import Limits
 from upwell.http.pool import Upstream
 from upwell.http.sides import Application
@@ -64,8 +65,7 @@ class Engine:
         self.refused: dict[str, int] = {}
         """Requests that the engine itself refused, by reason."""
         self.connections: dict[DownstreamConnection | Http2Downstream, None] = {}
-        self.remembering: dict[DownstreamConnection, None] = {}
-        """The connections that remember their last head, the oldest first."""
+        self.head_memory = HeadMemory()
         self.upstream_connections: dict[UpstreamConnection, None] = {}
         self.deadlines = Deadlines(clock or SystemClock(), self.loop)
         self.now = self.deadlines.now

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.unit.http.world import GET, OK, World, request
-from upwell.http import Exchange, downstream
+from upwell.http import Exchange, head_reader
 
 
 async def test_a_head_that_comes_again_goes_out_as_before(world: World) -> None:
@@ -80,12 +80,12 @@ async def test_a_response_head_that_the_application_changes_is_not_remembered(wo
 
 
 async def test_only_so_many_connections_remember(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downstream, "_REMEMBERING_MAX", 2)
+    monkeypatch.setattr(head_reader, "_REMEMBERING_MAX", 2)
     clients = [world.client() for _ in range(3)]
     for client in clients * 2:
         (await world.exchange(client)).sends(OK)
 
-    assert len(world.engine.remembering) == 2
+    assert len(world.engine.head_memory) == 2
     assert all(client.got == OK * 2 for client in clients)
 
 
@@ -94,4 +94,4 @@ async def test_a_connection_that_is_gone_is_forgotten(world: World) -> None:
     (await world.exchange(client)).sends(OK)
     client.resets()
 
-    assert not world.engine.remembering
+    assert len(world.engine.head_memory) == 0
