@@ -1,7 +1,7 @@
-"""The recorded behaviour of the reference, seen from outside: every HTTP/1 case must pass.
+"""The recorded behaviour of the reference, seen from outside: every case must pass.
 
-The suite is a folder beside the repository, or wherever UPWELL_CONFORMANCE says. Cases that need HTTP/2 are not held
-against this version; which of the others may differ, and why, stands in docs/reference/queue-proxy.md.
+The suite is a folder beside the repository, or wherever UPWELL_CONFORMANCE says. Which cases may differ, and why,
+stands in docs/reference/queue-proxy.md.
 """
 
 import json
@@ -25,7 +25,7 @@ def test_the_sidecar_behaves_as_the_reference_was_recorded() -> None:
     if not FOLDER.is_dir():
         pytest.skip(f"no conformance suite in {FOLDER}; set UPWELL_CONFORMANCE to its folder")
     cases = json.loads((FOLDER / "cases.json").read_text())["cases"]
-    judged = {case["name"] for case in cases if case.get("needs") != "h2"} - ALLOWED_TO_DIFFER
+    judged = {case["name"] for case in cases} - ALLOWED_TO_DIFFER
 
     outcomes = play()
 
