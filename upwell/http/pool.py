@@ -6,9 +6,9 @@ gives back; there are never more being opened than exchanges waiting when they w
 """
 
 import asyncio
-import os
 from typing import TYPE_CHECKING
 
+from upwell.http.dial import DialError, dial
 from upwell.http.errors import FailureKind
 from upwell.http.message import HTTP_2, IDEMPOTENT_METHODS
 from upwell.http.sides import UpstreamSide
@@ -148,20 +148,12 @@ class Upstream:
     # Opening.
 
     async def _connect(self) -> None:
-        limits = self.engine.limits
         connection = UpstreamConnection(self)
         try:
-            async with asyncio.timeout(limits.connect_timeout or None):
-                await self.engine.loop.create_connection(lambda: connection, self.host, self.port)
-        except TimeoutError:
+            await dial(self.engine, connection, self.host, self.port)
+        except DialError as error:
             self._opening -= 1
-            text = f"timed out dialing {self.host}:{self.port} after {limits.connect_timeout:.2f}s"
-            self._fail_first(FailureKind.CONNECT_TIMEOUT, text)
-        except OSError as error:
-            self._opening -= 1
-            number = error.errno or 0
-            why = os.strerror(number).lower() if number > 0 else str(error)
-            self._fail_first(FailureKind.CONNECT_REFUSED, f"dial tcp {self.host}:{self.port}: connect: {why}")
+            self._fail_first(error.kind, error.message)
         except asyncio.CancelledError:
             self._opening -= 1
             raise

@@ -5,9 +5,9 @@ never more connections being opened than the waiting exchanges would fill.
 """
 
 import asyncio
-import os
 from typing import TYPE_CHECKING
 
+from upwell.http.dial import DialError, dial
 from upwell.http.errors import FailureKind
 from upwell.http.h2.upstream import Http2Upstream, UpstreamStream
 
@@ -94,20 +94,13 @@ class Http2Pool:
     # Opening.
 
     async def _connect(self) -> None:
-        limits, upstream = self.engine.limits, self._upstream
+        upstream = self._upstream
         connection = Http2Upstream(self)
         try:
-            async with asyncio.timeout(limits.connect_timeout or None):
-                await self.engine.loop.create_connection(lambda: connection, upstream.host, upstream.port)
-        except TimeoutError:
+            await dial(self.engine, connection, upstream.host, upstream.port)
+        except DialError as error:
             self._opening -= 1
-            text = f"timed out dialing {upstream.host}:{upstream.port} after {limits.connect_timeout:.2f}s"
-            self._fail(FailureKind.CONNECT_TIMEOUT, text)
-        except OSError as error:
-            self._opening -= 1
-            number = error.errno or 0
-            why = os.strerror(number).lower() if number > 0 else str(error)
-            self._fail(FailureKind.CONNECT_REFUSED, f"dial tcp {upstream.host}:{upstream.port}: connect: {why}")
+            self._fail(error.kind, error.message)
         except asyncio.CancelledError:
             self._opening -= 1
             raise
