@@ -38,9 +38,6 @@ class Reconciler:
     def enqueue(self, key: Key) -> None:
         self._queue.add(key)
 
-    def enqueue_after(self, key: Key, seconds: float) -> None:
-        self._queue.add_after(key, seconds)
-
     def enqueue_object(self, obj: Object) -> None:
         self._queue.add(key_of(obj))
 
