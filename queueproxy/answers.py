@@ -8,15 +8,14 @@ hop before may send the request elsewhere whatever its method.
 from typing import Final
 
 from upwell.api import names
-from upwell.http import Exchange, Outcome
+from upwell.http import Exchange
 
-__all__ = ["answer_error", "error_field", "final_status"]
+__all__ = ["answer_error", "error_field"]
 
 TEXT: Final = (
     (b"Content-Type", b"text/plain; charset=utf-8"),
     (b"X-Content-Type-Options", b"nosniff"),
 )
-_WITHOUT_ANSWER: Final = {Outcome.CLIENT_GONE: 499, Outcome.BAD_REQUEST: 400, Outcome.ABORTED: 503}
 _ERROR: Final = names.HEADER_ERROR.encode()
 
 
@@ -30,10 +29,3 @@ def answer_error(
 def error_field(reason: str, *, unsent: bool = False) -> tuple[bytes, bytes]:
     """The field that says who answers and why."""
     return _ERROR, (f"queueproxy; reason={reason}" + ("; unsent" if unsent else "")).encode()
-
-
-def final_status(exchange: Exchange) -> int:
-    """The status for log and metrics, also of an exchange that ended before it had one; the reference says 200 then."""
-    if exchange.status or exchange.outcome is None:
-        return exchange.status
-    return _WITHOUT_ANSWER.get(exchange.outcome, 502)

@@ -30,9 +30,9 @@ from upwell.policy.request_stats import RequestStats
 from upwell.telemetry import log
 
 if TYPE_CHECKING:
-    from queueproxy.request_log import RequestLog
     from queueproxy.request_metrics import RequestMetrics
-    from queueproxy.request_tracing import RequestTracing, Trace
+    from queueproxy.request_tracing import RequestTracing
+    from upwell.telemetry.request_trace import Trace
 
 __all__ = ["Handler", "RequestTimeouts"]
 
@@ -108,12 +108,15 @@ class Handler:
         tasks: asyncio.TaskGroup,
         now: Callable[[], float],
         metrics: "RequestMetrics | None" = None,
-        request_log: "RequestLog | None" = None,
+        request_log: Callable[[Exchange, float], None] | None = None,
         log_probes: bool = False,
         tracing: "RequestTracing | None" = None,
         server_timing: bool = False,
     ) -> None:
-        """`breaker` None means no limit; `now` gives monotonic seconds; `tasks` owns the waiting health checks."""
+        """`breaker` None means no limit; `now` gives monotonic seconds; `tasks` owns the waiting health checks.
+
+        `request_log` gets what has ended, and its seconds.
+        """
         self._upstream = upstream
         self._breaker = breaker
         self._timeouts = timeouts
@@ -275,7 +278,7 @@ class Handler:
             in_app = None if started is None else now - started
             self._tracing.ended(exchange, ticket.trace, total=now - ticket.arrived, waited=waited, in_app=in_app)
         if self._request_log is not None and (self._log_probes or not ticket.is_probe):
-            self._request_log.write(exchange, now - ticket.arrived)
+            self._request_log(exchange, now - ticket.arrived)
 
 
 def _forwarded(fields: dict[bytes, bytes]) -> bytes:

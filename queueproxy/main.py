@@ -10,6 +10,8 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import uvloop
@@ -33,7 +35,6 @@ from upwell.telemetry import log
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-    from queueproxy.request_log import RequestLog
     from queueproxy.request_metrics import RequestMetrics
     from queueproxy.request_tracing import RequestTracing
     from queueproxy.tls import Certificates
@@ -170,12 +171,12 @@ def _make_metrics(
     return RequestMetrics(engine, upstream, breaker, stats, resource_attributes(config, os.environ))
 
 
-def _make_request_log(config: QueueProxyConfig) -> "RequestLog | None":
+def _make_request_log(config: QueueProxyConfig) -> Callable[[Exchange, float], None] | None:
     if config.observability.log_template is None:
         return None
-    from queueproxy.request_log import RequestLog  # off by default, and then it costs no memory
+    from upwell.telemetry.request_log import RequestLog  # off by default, and then it costs no memory
 
-    return RequestLog(config.observability.log_template, config.revision)
+    return partial(RequestLog(config.observability.log_template).write, revision=config.revision)
 
 
 def _watch_signals() -> asyncio.Event:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from upwell.api import names
 from upwell.ports import ConfigError
-from upwell.telemetry.sampling import Sampler, read_sampler
+from upwell.telemetry.tracing_settings import VARIABLES as TRACING_VARIABLES
+from upwell.telemetry.tracing_settings import TracingSettings, read_tracing
 
 if TYPE_CHECKING:
-    from queueproxy.log_template import Template
+    from upwell.telemetry.log_template import Template
 
-__all__ = ["VARIABLES", "Observability", "TracingSettings", "parse_observability"]
+__all__ = ["VARIABLES", "Observability", "parse_observability"]
 
 VARIABLE: Final = "OBSERVABILITY_CONFIG"
 VARIABLES: Final = (
@@ -27,26 +28,9 @@ VARIABLES: Final = (
     ("METRICS_PROMETHEUS_HOST", "", "address of the user metrics; wins over OBSERVABILITY_CONFIG"),
     ("METRICS_PROMETHEUS_PORT", "9091", "port of the user metrics"),
     ("OTEL_SERVICE_NAME", "", "name of the service in traces and target_info; empty: the Knative Service's"),
-    ("OTEL_TRACES_SAMPLER", "", "sampler by OpenTelemetry's names; wins over tracing.samplingRate"),
-    ("OTEL_TRACES_SAMPLER_ARG", "1", "share of the requests that such a sampler takes"),
-    (
-        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-        "",
-        "where traces go; wins over tracing.endpoint",
-    ),
+    *TRACING_VARIABLES,
 )
 METRICS_PROTOCOLS: Final = ("none", "prometheus", "grpc", "http/protobuf")
-TRACING_PROTOCOLS: Final = ("none", "grpc", "http/protobuf", "zipkin", "stdout")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TracingSettings:
-    """Where spans go, and which."""
-
-    protocol: str
-    endpoint: str
-    """Empty: the exporter's default, or what the OTEL_EXPORTER_OTLP variables say."""
-    sampler: Sampler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +64,7 @@ def parse_observability(env: Mapping[str, str]) -> Observability:
         unsupported_export=protocol if protocol not in ("none", "prometheus") else "",
         log_template=_log_template(settings) if _switch(settings, "enableRequestLog") else None,
         log_probes=_switch(settings, "enableProbeRequestLog"),
-        tracing=_tracing(env, _section(settings, "tracing")),
+        tracing=read_tracing(env, _section(settings, "tracing"), VARIABLE),
     )
 
 
@@ -116,7 +100,7 @@ def _switch(settings: Mapping[str, Any], key: str) -> bool:
 
 
 def _log_template(settings: Mapping[str, Any]) -> "Template | None":
-    from queueproxy.log_template import DEFAULT_TEMPLATE, Template, TemplateError  # only where there is a log
+    from upwell.telemetry.log_template import DEFAULT_TEMPLATE, Template, TemplateError  # only where there is a log
 
     text = settings.get("requestLogTemplate", DEFAULT_TEMPLATE)
     if not isinstance(text, str):
@@ -137,18 +121,3 @@ def _metrics_address(env: Mapping[str, str], metrics: Mapping[str, Any]) -> tupl
     if not (text.isascii() and text.isdigit() and 1024 <= int(text) <= 65535):
         raise ConfigError(f'METRICS_PROMETHEUS_PORT="{text}": not a port; give a number from 1024 to 65535')
     return host, int(text)
-
-
-def _tracing(env: Mapping[str, str], section: Mapping[str, Any]) -> TracingSettings | None:
-    protocol = _protocol(section, "tracing", TRACING_PROTOCOLS)
-    if protocol == "none":
-        return None
-    rate = section.get("samplingRate", 0)
-    if isinstance(rate, bool) or not isinstance(rate, int | float):
-        raise ConfigError(f'{VARIABLE}: tracing.samplingRate is "{rate}"; use a number from 0 to 1')
-    elsewhere = env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or env.get("OTEL_EXPORTER_OTLP_ENDPOINT")
-    endpoint = "" if elsewhere and protocol in ("grpc", "http/protobuf") else str(section.get("endpoint") or "")
-    if endpoint and not endpoint.startswith(("http://", "https://")):
-        raise ConfigError(f'{VARIABLE}: tracing.endpoint is "{endpoint}"; use a URL such as http://collector:4318')
-    sampler = read_sampler(env, 1.0 if protocol == "stdout" else float(rate))
-    return TracingSettings(protocol=protocol, endpoint=endpoint, sampler=sampler)

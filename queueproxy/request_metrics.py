@@ -9,11 +9,11 @@ out for the same reason: anybody could make the sidecar's memory grow with it.
 from collections.abc import Mapping
 from typing import Final
 
-from queueproxy.answers import final_status
 from upwell.http import Engine, Exchange, Outcome, Upstream
 from upwell.policy.breaker import Breaker
 from upwell.policy.request_stats import RequestStats
 from upwell.telemetry.metrics import Counter, Histogram, Registry
+from upwell.telemetry.statuses import final_status
 
 __all__ = ["RequestMetrics"]
 

@@ -5,93 +5,26 @@
         kn.queueproxy.wait      until the slot; only with a concurrency limit
         HTTP GET                client: the app's part; its id is what the app sees as its parent
 
-A request that is not sampled costs a look at its headers. When the caller has decided against it, nothing is changed
-at all; when we have, the app is told with a traceparent of its own, so that it need not decide again.
+Whether a request is traced at all is for the `Tracer` to say.
 """
 
 import time
-from random import getrandbits
-from typing import Final
 
-from queueproxy.answers import final_status
 from upwell.http import Exchange
+from upwell.telemetry.request_trace import SampledTrace, Trace, Tracer, new_span_id
 from upwell.telemetry.sampling import Sampler
-from upwell.telemetry.trace_context import (
-    B3_FIELDS,
-    TRACEPARENT,
-    Fields,
-    TraceContext,
-    read_trace_context,
-    trace_fields,
-)
+from upwell.telemetry.statuses import final_status
 from upwell.telemetry.tracing import SpanKind, SpanSender
 
-__all__ = ["RequestTracing", "SampledTrace", "Trace"]
-
-LOWER_HALF: Final = 2**64 - 1
-NONE: Final[frozenset[bytes]] = frozenset()
-REPLACED: Final = frozenset((TRACEPARENT,))
-REPLACED_WITH_B3: Final = REPLACED | B3_FIELDS
+__all__ = ["RequestTracing"]
 
 
-class Trace:
-    """What the app is told about a request that is not sampled."""
-
-    __slots__ = ("add", "remove")
-
-    def __init__(self, add: Fields, remove: frozenset[bytes] = NONE) -> None:
-        self.add = add
-        self.remove = remove
-        """Lower-case names of fields that are replaced."""
-
-
-class SampledTrace(Trace):
-    """The identifiers of a request's spans besides."""
-
-    __slots__ = ("client", "parent", "proxy", "server", "trace_id")
-
-    def __init__(self, trace_id: int, parent: int, fields: dict[bytes, bytes]) -> None:
-        """`parent` is the caller's span, 0 without one."""
-        self.trace_id = trace_id
-        self.parent = parent
-        self.server, self.proxy, self.client = _new_id(), _new_id(), _new_id()
-        context = TraceContext(trace_id, self.client, True)
-        super().__init__(trace_fields(context, self.proxy, fields), _replaced(fields))
-
-
-class RequestTracing:
-    """Decides, and reports finished requests."""
+class RequestTracing(Tracer):
+    """Decides which requests are traced, and reports those that are finished."""
 
     def __init__(self, sampler: Sampler, sender: SpanSender) -> None:
-        self._sampler = sampler
-        self._threshold = sampler.rate * 2**64
-        """Of the lower half of a new trace's id: below it the request is sampled."""
+        super().__init__(sampler)
         self._sender = sender
-
-    def begin(self, fields: dict[bytes, bytes]) -> Trace | None:
-        """The trace of a request with these fields; None when its headers stay as they are."""
-        value = fields.get(TRACEPARENT)
-        if value is None and b"b3" not in fields and b"x-b3-traceid" not in fields:
-            return self._first_hop(fields)
-        if value is not None and self._sampler.asks_parent and len(value) == 55 and value.endswith(b"-00"):
-            return None  # the usual case of the above, without reading the rest
-        caller = read_trace_context(fields)
-        if caller is None:
-            return self._first_hop(fields)
-        if self._sampler.takes(caller.trace_id, caller.sampled):
-            return SampledTrace(caller.trace_id, caller.span_id, fields)
-        if caller.sampled is False:
-            return None
-        refused = TraceContext(caller.trace_id, caller.span_id, False)
-        return Trace(trace_fields(refused, 0, fields), _replaced(fields))
-
-    def _first_hop(self, fields: dict[bytes, bytes]) -> Trace:
-        number = getrandbits(192)
-        if (number >> 64) & LOWER_HALF < self._threshold:
-            return SampledTrace((number >> 64) or 1, 0, fields)
-        text = number.to_bytes(24, "big").hex()  # half the time of formatting two numbers
-        told = f"00-{text[:32]}-{text[32:]}-00".encode()
-        return Trace(((TRACEPARENT, told),), REPLACED if TRACEPARENT in fields else NONE)
 
     def ended(
         self, exchange: Exchange, trace: Trace, *, total: float, waited: float | None, in_app: float | None
@@ -130,7 +63,7 @@ class RequestTracing:
             )
         if waited is not None:
             wait_end = start + int(waited * 1e9)
-            send("kn.queueproxy.wait", SpanKind.INTERNAL, ids, _new_id(), trace.proxy, start, wait_end, {})
+            send("kn.queueproxy.wait", SpanKind.INTERNAL, ids, new_span_id(), trace.proxy, start, wait_end, {})
         send("kn.queueproxy.proxy", SpanKind.INTERNAL, ids, trace.proxy, trace.server, start, end, {})
         send(
             method,
@@ -144,11 +77,3 @@ class RequestTracing:
             remote_parent=True,
             failed=failed,
         )
-
-
-def _new_id() -> int:
-    return getrandbits(64) or 1
-
-
-def _replaced(fields: dict[bytes, bytes]) -> frozenset[bytes]:
-    return REPLACED if B3_FIELDS.isdisjoint(fields) else REPLACED_WITH_B3

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from queueproxy.config import VARIABLES, QueueProxyConfig
-from queueproxy.observability import TracingSettings
 from queueproxy.probe_spec import ProbeKind
 from queueproxy.tls_settings import TlsSettings
 from upwell.http import Limits
 from upwell.ports import ConfigError
 from upwell.telemetry.sampling import Sampler
+from upwell.telemetry.tracing_settings import TracingSettings
 
 MINIMAL = {
     "CONTAINER_CONCURRENCY": "0",

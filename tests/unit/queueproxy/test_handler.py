@@ -109,7 +109,7 @@ class World:
             readiness=cast("Readiness", self.readiness),
             tasks=cast("asyncio.TaskGroup", asyncio.get_running_loop()),
             now=self.clock.monotonic,
-            request_log=cast("Any", self.log),
+            request_log=self.log.write,
         )
 
     def request(self, **headers: str) -> FakeExchange:

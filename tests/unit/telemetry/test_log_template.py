@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queueproxy.log_template import DEFAULT_TEMPLATE, LogEntry, Template, TemplateError
+from upwell.telemetry.log_template import DEFAULT_TEMPLATE, LogEntry, Template, TemplateError
 
 
 def entry(**changes: object) -> LogEntry:
