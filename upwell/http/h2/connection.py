@@ -1,8 +1,8 @@
-"""One HTTP/2 connection, as far as both sides are alike: frames in, windows, settings, order, ends.
+"""One HTTP/2 connection, as far as both sides are alike: settings, windows, pings, and how it ends.
 
-What was read is split into frames, and each goes to what it is for: DATA and HEADERS to the side that knows streams
-(`upwell.http.h2.downstream`, `upwell.http.h2.upstream`), all others are dealt with here. What is to be sent is the
-matter of `upwell.http.h2.writer`.
+It is made of three layers below this one: `writer` (bytes out), `reader` (bytes to frames), `open_streams` (DATA, and
+streams that end). Here are the frames that carry no message. What requests and responses are is known to the two
+sides, `upwell.http.h2.downstream` and `upwell.http.h2.upstream`.
 
 A connection ends in one of three ways: `fail` (the peer broke a rule: GOAWAY with a code), `finish` (nothing is left
 to do: GOAWAY without), `abort` (there is nobody to talk to any more).
@@ -11,22 +11,15 @@ to do: GOAWAY without), `abort` (there is nobody to talk to any more).
 import asyncio
 import logging
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, cast
 
 from upwell.http.h2.codes import ConnectionViolation, ErrorCode, StreamViolation
 from upwell.http.h2.frames import (
     ACK,
-    CONTINUATION,
-    DATA,
-    END_HEADERS,
-    END_STREAM,
     FRAME_SIZE_DEFAULT,
     GOAWAY,
-    HEADERS,
-    PADDED,
     PING,
     PRIORITY,
-    PRIORITY_FLAG,
     PUSH_PROMISE,
     RST_STREAM,
     SETTINGS,
@@ -34,30 +27,20 @@ from upwell.http.h2.frames import (
     WINDOW_UPDATE,
     encode_frame,
     encode_goaway,
-    encode_reset,
     encode_window_update,
     read_goaway,
     read_settings,
     read_uint31,
-    split_frames,
-    without_padding,
-    without_priority,
 )
-from upwell.http.h2.shared import Allowance
-from upwell.http.h2.stream import CLOSED, Stream
-from upwell.http.h2.writer import WINDOW_DEFAULT, FrameWriter
-
-if TYPE_CHECKING:
-    from upwell.http.engine import Engine
+from upwell.http.h2.open_streams import OpenStreams, S
+from upwell.http.h2.writer import WINDOW_DEFAULT
 
 __all__ = ["Http2Connection", "Setting"]
 
 _log = logging.getLogger("upwell.http")
 
-_UNUSUAL_HEADERS: Final = PADDED | PRIORITY_FLAG | END_HEADERS
-"""Of these flags a usual HEADERS frame has the last one only."""
-_FORGOTTEN_MAX: Final = 256
-"""Streams we have reset of which late frames are excused."""
+_SETTINGS_MAX: Final = 64
+"""Settings in one frame; there are six, and a few of extensions."""
 
 
 class Setting:
@@ -71,36 +54,8 @@ class Setting:
     MAX_HEADER_LIST_SIZE: Final = 6
 
 
-class _OpenBlock:
-    """A header block that continues in the next frame."""
-
-    __slots__ = ("ended", "frames", "number", "pieces", "size")
-
-    def __init__(self, number: int, ended: bool, first: bytes) -> None:
-        self.number = number
-        self.ended = ended
-        self.pieces = [first]
-        self.size = len(first)
-        self.frames = 0
-
-
-class Http2Connection(FrameWriter):
-    """Reads frames; knows which streams are open, and what the peer may send on them."""
-
-    def __init__(self, engine: "Engine") -> None:
-        super().__init__(engine)
-        self.streams: dict[int, Stream] = {}
-        self.peer_stream_window = WINDOW_DEFAULT
-        """What the peer takes on a new stream."""
-        self._rest = b""
-        """The begin of a frame."""
-        self._block: _OpenBlock | None = None
-        self._greeted = False
-        """Whether the peer's SETTINGS have come, which must be its first frame."""
-        self._receive_window = self.bounds.connection_window
-        self._unacknowledged = 0
-        self._forgotten: dict[int, None] = {}
-        self._chores = Allowance(self.bounds.chores_burst, self.bounds.chores_per_second, engine.now())
+class Http2Connection(OpenStreams[S]):
+    """What both sides' connections have in common."""
 
     # What the transport reports.
 
@@ -111,114 +66,18 @@ class Http2Connection(FrameWriter):
         self.send(encode_window_update(0, self.bounds.connection_window - WINDOW_DEFAULT))
         self.http2.unacknowledged.add(self, self.engine.now())
 
-    def data_received(self, data: bytes) -> None:
-        if self._rest:
-            data = self._rest + data
-        try:
-            frames, self._rest = split_frames(data, FRAME_SIZE_DEFAULT)
-            for kind, flags, number, payload in frames:
-                if self.closed:
-                    return
-                if self._block is not None:
-                    self._continue_block(kind, flags, number, payload)
-                elif kind == HEADERS:
-                    if flags & _UNUSUAL_HEADERS == END_HEADERS and self._greeted:
-                        self.headers_received(number, payload, flags & END_STREAM != 0)
-                    else:
-                        self._headers(flags, number, payload)
-                elif kind == DATA:
-                    self._data(flags, number, payload)
-                else:
-                    self._other_frame(kind, flags, number, payload)
-            if not self.closed:
-                self.frames_read()
-        except ConnectionViolation as violation:
-            self.fail(violation.code, str(violation))
-
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
-        self._rest = b""
-        self._block = None
-        self._out.clear()
-        self._ready.clear()
+        self.forget_input()
+        self.forget_output()
         http2 = self.http2
         for queue in (http2.unacknowledged, http2.incomplete, http2.unread, http2.lingers):
             queue.discard(self)
         self.lost(exc)
 
-    # Frames that carry messages.
+    # Frames that carry no message.
 
-    def _headers(self, flags: int, number: int, payload: bytes) -> None:
-        if not self._greeted:
-            raise ConnectionViolation(ErrorCode.PROTOCOL_ERROR, "SETTINGS must come first")
-        if flags & PADDED:
-            payload = without_padding(payload)
-        if flags & PRIORITY_FLAG:
-            payload = without_priority(payload, number)
-        ended = bool(flags & END_STREAM)
-        if flags & END_HEADERS:
-            self.headers_received(number, payload, ended)
-        else:
-            self._block = _OpenBlock(number, ended, payload)
-            self.http2.incomplete.add(self, self.engine.now())
-
-    def _continue_block(self, kind: int, flags: int, number: int, payload: bytes) -> None:
-        block = self._block
-        assert block is not None
-        if kind != CONTINUATION or number != block.number:
-            raise ConnectionViolation(ErrorCode.PROTOCOL_ERROR, "a header block is interrupted")
-        block.pieces.append(payload)
-        block.size += len(payload)
-        block.frames += 1
-        if block.frames > self.bounds.header_frames or block.size > self.limits.head_bytes:
-            raise ConnectionViolation(ErrorCode.ENHANCE_YOUR_CALM, "a header block without end")
-        if flags & END_HEADERS:
-            self._block = None
-            self.http2.incomplete.discard(self)
-            self.headers_received(block.number, b"".join(block.pieces), block.ended)
-
-    def _data(self, flags: int, number: int, payload: bytes) -> None:
-        size = len(payload)
-        self._receive_window -= size
-        if self._receive_window < 0:
-            raise ConnectionViolation(ErrorCode.FLOW_CONTROL_ERROR, "more data than the connection's window allows")
-        self._unacknowledged += size
-        if self._unacknowledged > self._receive_window:
-            self._receive_window += self._unacknowledged
-            self.send(encode_window_update(0, self._unacknowledged))
-            self._unacknowledged = 0
-        padding = 0
-        if flags & PADDED:
-            payload = without_padding(payload)
-            padding = size - len(payload)
-        ended = bool(flags & END_STREAM)
-        if not payload and not ended:
-            self.chore()
-        stream = self.streams.get(number)
-        if stream is None:
-            self._frame_without_stream(number, "DATA")
-            return
-        try:
-            stream.received(len(payload), padding)
-            if ended:
-                stream.received_end()
-            self.data_received_on(stream, payload, ended)
-        except StreamViolation as violation:
-            self.violated(stream, violation)
-
-    def _frame_without_stream(self, number: int, what: str) -> None:
-        """A frame on a stream that is over, or never was."""
-        if number == 0 or self.is_unopened(number):
-            raise ConnectionViolation(ErrorCode.PROTOCOL_ERROR, f"{what} on a stream that is not open")
-        self.chore()
-        if number not in self._forgotten and not self.closed:
-            self.send(encode_reset(number, ErrorCode.STREAM_CLOSED))
-
-    # All other frames.
-
-    def _other_frame(self, kind: int, flags: int, number: int, payload: bytes) -> None:
-        if not self._greeted and kind != SETTINGS:
-            raise ConnectionViolation(ErrorCode.PROTOCOL_ERROR, "SETTINGS must come first")
+    def control_received(self, kind: int, flags: int, number: int, payload: bytes) -> None:
         if kind == WINDOW_UPDATE:
             self._window_update(number, payload)
         elif kind == RST_STREAM:
@@ -228,18 +87,11 @@ class Http2Connection(FrameWriter):
         elif kind == PING:
             self._ping(flags, number, payload)
         elif kind == GOAWAY:
-            if number:
-                raise ConnectionViolation(ErrorCode.PROTOCOL_ERROR, "GOAWAY on a stream")
-            last, code = read_goaway(payload)
-            self.goaway_received(last, code)
+            self._goaway(number, payload)
         elif kind == PRIORITY:
-            self.chore()
-            if not number:
-                raise ConnectionViolation(ErrorCode.PROTOCOL_ERROR, "PRIORITY without a stream")
-            if len(payload) != 5:
-                raise ConnectionViolation(ErrorCode.FRAME_SIZE_ERROR, "PRIORITY of a wrong size")
-        elif kind in (PUSH_PROMISE, CONTINUATION):
-            raise ConnectionViolation(ErrorCode.PROTOCOL_ERROR, "a frame that nobody asked for")
+            self._priority(number, payload)
+        elif kind == PUSH_PROMISE:
+            raise ConnectionViolation(ErrorCode.PROTOCOL_ERROR, "a push that nobody allowed")
         else:
             self.chore()
 
@@ -251,7 +103,7 @@ class Http2Connection(FrameWriter):
             self.send_window += increment
             if self.send_window > WINDOW_MAX:
                 raise ConnectionViolation(ErrorCode.FLOW_CONTROL_ERROR, "a window is opened too far")
-            if self._ready:
+            if self._ready and not self._flush_due:
                 self._flush_later()
             return
         stream = self.streams.get(number)
@@ -286,7 +138,7 @@ class Http2Connection(FrameWriter):
             return
         self.chore()
         settings = read_settings(payload)
-        if len(settings) > _FORGOTTEN_MAX:
+        if len(settings) > _SETTINGS_MAX:
             raise ConnectionViolation(ErrorCode.ENHANCE_YOUR_CALM, "too many settings")
         for key, value in settings:
             if key == Setting.INITIAL_WINDOW_SIZE:
@@ -300,9 +152,9 @@ class Http2Connection(FrameWriter):
             elif key == Setting.MAX_CONCURRENT_STREAMS:
                 self.peer_allows_streams(value)
         self.send(encode_frame(SETTINGS, ACK, 0))
-        if not self._greeted:
-            self._greeted = True
-            self.greeted()
+        if not self.greeted:
+            self.started()
+        self.settings_received()
 
     def _change_stream_windows(self, value: int) -> None:
         if value > WINDOW_MAX:
@@ -325,41 +177,19 @@ class Http2Connection(FrameWriter):
             self.chore()
             self.send(encode_frame(PING, ACK, 0, payload))
 
-    def chore(self) -> None:
-        """The peer made us work for nothing; raise ConnectionViolation when it does so too often."""
-        if self._chores.used_up(self.engine.now()):
-            raise ConnectionViolation(ErrorCode.ENHANCE_YOUR_CALM, "too many frames that move nothing")
+    def _goaway(self, number: int, payload: bytes) -> None:
+        if number:
+            raise ConnectionViolation(ErrorCode.PROTOCOL_ERROR, "GOAWAY on a stream")
+        last, code = read_goaway(payload)
+        self.goaway_received(last, code)
 
-    # Streams.
-
-    def reset(self, stream: Stream, code: int) -> None:
-        """Give a stream up and say so."""
-        if self.streams.get(stream.number) is stream:
-            self.forget(stream.number)
-            self.send(encode_reset(stream.number, code))
-            self.remove(stream)
-
-    def forget(self, number: int) -> None:
-        """Frames of this stream that are under way already are no offence."""
-        forgotten = self._forgotten
-        if len(forgotten) >= _FORGOTTEN_MAX:
-            del forgotten[next(iter(forgotten))]
-        forgotten[number] = None
-
-    def remove(self, stream: Stream) -> None:
-        """A stream is over."""
-        stream.state = CLOSED
-        if stream.waiting_size:
-            stream.drop_waiting()
-            self._ready.pop(stream, None)
-        del self.streams[stream.number]
-        if not self.streams and not self.closed:
-            self.streams_over()
-
-    def violated(self, stream: Stream, violation: StreamViolation) -> None:
-        """The peer broke a rule that costs it one stream."""
-        self.reset(stream, violation.code)
-        self.stream_failed(stream, violation)
+    def _priority(self, number: int, payload: bytes) -> None:
+        """It means nothing any more (RFC 9113, 5.3.2)."""
+        self.chore()
+        if not number:
+            raise ConnectionViolation(ErrorCode.PROTOCOL_ERROR, "PRIORITY without a stream")
+        if len(payload) != 5:
+            raise ConnectionViolation(ErrorCode.FRAME_SIZE_ERROR, "PRIORITY of a wrong size")
 
     # Ends.
 
@@ -389,10 +219,6 @@ class Http2Connection(FrameWriter):
         """The peer has not acknowledged our settings."""
         self.fail(ErrorCode.SETTINGS_TIMEOUT, "SETTINGS were not acknowledged")
 
-    def head_timed_out(self) -> None:
-        """A header block was begun and does not end."""
-        self.fail(ErrorCode.ENHANCE_YOUR_CALM, "a header block without end")
-
     # What each side makes of it.
 
     @abstractmethod
@@ -400,36 +226,12 @@ class Http2Connection(FrameWriter):
         """What to say first."""
 
     @abstractmethod
-    def greeted(self) -> None:
-        """The peer has said its first SETTINGS."""
+    def settings_received(self) -> None:
+        """The peer has said, or changed, what it takes."""
 
     @abstractmethod
-    def headers_received(self, number: int, block: bytes, ended: bool) -> None:
-        """A header block is complete; raise ConnectionViolation."""
-
-    @abstractmethod
-    def data_received_on(self, stream: Stream, data: bytes, ended: bool) -> None:
-        """A piece of a body, which may be empty when it is the last."""
-
-    @abstractmethod
-    def frames_read(self) -> None:
-        """All frames of one read have been looked at."""
-
-    @abstractmethod
-    def streams_over(self) -> None:
-        """The last of the open streams is over."""
-
-    @abstractmethod
-    def stream_reset(self, stream: Stream, code: int) -> None:
+    def stream_reset(self, stream: S, code: int) -> None:
         """The peer has given a stream up; it is removed already."""
-
-    @abstractmethod
-    def stream_failed(self, stream: Stream, violation: StreamViolation) -> None:
-        """We have given a stream up for what the peer did; it is removed already."""
-
-    @abstractmethod
-    def is_unopened(self, number: int) -> bool:
-        """Whether a stream with this number was never opened."""
 
     @abstractmethod
     def last_stream(self) -> int:

@@ -22,7 +22,7 @@ from upwell.http.h2.frames import PING, PREFACE, encode_frame, encode_goaway, en
 from upwell.http.h2.headers import BlockReader
 from upwell.http.h2.heads import Http2Request, Http2Response, check_trailers, encode_response, make_request
 from upwell.http.h2.shared import Allowance
-from upwell.http.h2.stream import CLOSED, HALF_CLOSED_REMOTE, Event, Stream, next_state
+from upwell.http.h2.stream import CLOSED, HALF_CLOSED_REMOTE, OPEN, Event, Stream, next_state
 from upwell.http.message import ResponseHead, is_bodyless
 from upwell.http.sides import Application
 from upwell.http.tunnel import Tunnel
@@ -54,22 +54,14 @@ class DownstreamStream(Stream):
     connection: "Http2Downstream"
 
     def start_response(self, exchange: Exchange, head: ResponseHead, body: bytes, ended: bool) -> None:
-        self.answer(head, body, ended, exchange.request.method)
-
-    def answer(self, head: ResponseHead, body: bytes, ended: bool, method: bytes) -> None:
-        """Send a response's head, and the first of its body, or all of it when `ended`."""
-        connection = self.connection
-        block = head.block if type(head) is Http2Response else encode_response(head)
-        if body and is_bodyless(head.status, method):
+        block = (head.block or head.encode()) if type(head) is Http2Response else encode_response(head)
+        if body and is_bodyless(head.status, exchange.request.method):
             body = b""
-        if ended and not body:
-            connection.send_block(self.number, block, True)
-            self._sent_end()
-            return
-        connection.send_block(self.number, block, False)
         if ended:
-            self.send_last(body)
-        elif body:
+            self.send_message(block, body)
+            return
+        self.connection.send_block(self.number, block, False)
+        if body:
             self.send_body(body)
 
     def send_informational(self, head: ResponseHead) -> None:
@@ -89,7 +81,8 @@ class DownstreamStream(Stream):
         if self.exchange is not None:
             self.exchange.downstream_writable(writable)
 
-    def sent_all(self) -> None:
+    def sent_end(self) -> None:
+        super().sent_end()
         if self.state is CLOSED:
             self.connection.remove(self)
         else:
@@ -112,7 +105,7 @@ class DownstreamStream(Stream):
         """Never called: there is no tunnel."""
 
 
-class Http2Downstream(Http2Connection):
+class Http2Downstream(Http2Connection[DownstreamStream]):
     """Reads a client's requests and writes the responses, many at once."""
 
     def __init__(self, engine: "Engine", app: Application) -> None:
@@ -175,53 +168,36 @@ class Http2Downstream(Http2Connection):
     def headers_received(self, number: int, block: bytes, ended: bool) -> None:
         if self._fresh is not None:
             self._admit(self._fresh)
-        stream = self.streams.get(number)
-        if stream is not None:
-            self._trailers_received(stream, block, ended)
-        elif not number & 1:
-            raise ConnectionViolation(ErrorCode.PROTOCOL_ERROR, "a client's stream has an odd number")
-        elif number > self._last:
-            self._last = number
-            self._request_received(number, block, ended)
-        elif number in self._forgotten:
-            self._requests.fields(block)
-            self.chore()
-        else:
-            raise ConnectionViolation(ErrorCode.STREAM_CLOSED, "HEADERS on a stream that is over")
-
-    def _request_received(self, number: int, block: bytes, ended: bool) -> None:
+        if number <= self._last or not number & 1:
+            self._later_headers(number, block, ended)
+            return
+        self._last = number
         try:
             request = self._requests.head(block, ended)
         except StreamViolation as violation:
             self._refuse(number, violation.code)
-            self.chore()
             return
         except BadRequestError as error:
             self._answer_error(number, error, ended)
             return
-        streams = self.streams
-        if len(streams) >= self.bounds.concurrent_streams or self._leaving is _Leaving.LEFT:
+        if len(self.streams) >= self.bounds.concurrent_streams or self._leaving is _Leaving.LEFT:
             self._refuse(number, ErrorCode.REFUSED_STREAM)
-            self.chore()
             return
         stream = self._open(number, ended)
         stream.expected = request.length
         stream.exchange = Exchange(self.engine, self._app, stream, request, self.engine.now())
         if ended:
-            # A body of unknown length that turns out to be none is none.
             self._admit(stream)
         else:
+            # A body of unknown length that turns out to be none is none.
             self._fresh = stream
 
     def _open(self, number: int, ended: bool) -> DownstreamStream:
-        if not self.streams:
+        streams = self.streams
+        if not streams:
             self.http2.keep_alives.discard(self)
-        bounds = self.bounds
-        window = bounds.stream_window
-        stream = DownstreamStream(self, number, window, max(0, bounds.stream_window_flowing - window))
-        if ended:
-            stream.state = HALF_CLOSED_REMOTE
-        self.streams[number] = stream
+        state = HALF_CLOSED_REMOTE if ended else OPEN
+        stream = streams[number] = DownstreamStream(self, number, self.bounds.stream_window, state)
         return stream
 
     def _admit(self, stream: DownstreamStream) -> None:
@@ -239,13 +215,27 @@ class Http2Downstream(Http2Connection):
     def _refuse(self, number: int, code: int) -> None:
         self.forget(number)
         self.send(encode_reset(number, code))
+        self.chore()
 
     def _answer_error(self, number: int, error: BadRequestError, ended: bool) -> None:
         text = f"{error}\n".encode()
         head = error_response(self.engine.component, error.status, error.reason, text)
-        self._open(number, ended).answer(head, text, True, b"")
+        self._open(number, ended).send_message(encode_response(head), text)
 
-    def _trailers_received(self, stream: Stream, block: bytes, ended: bool) -> None:
+    def _later_headers(self, number: int, block: bytes, ended: bool) -> None:
+        """A block that opens no stream: trailers, or one too many."""
+        stream = self.streams.get(number)
+        if stream is not None:
+            self._trailers_received(stream, block, ended)
+        elif not number & 1:
+            raise ConnectionViolation(ErrorCode.PROTOCOL_ERROR, "a client's stream has an odd number")
+        elif self.is_forgotten(number):
+            self._requests.fields(block)
+            self.chore()
+        else:
+            raise ConnectionViolation(ErrorCode.STREAM_CLOSED, "HEADERS on a stream that is over")
+
+    def _trailers_received(self, stream: DownstreamStream, block: bytes, ended: bool) -> None:
         fields = self._requests.fields(block)
         try:
             stream.state = next_state(stream.state, Event.RECEIVE_HEADERS)
@@ -259,7 +249,7 @@ class Http2Downstream(Http2Connection):
         if stream.exchange is not None:
             stream.exchange.request_ended(trailers)
 
-    def data_received_on(self, stream: Stream, data: bytes, ended: bool) -> None:
+    def body_received_on(self, stream: DownstreamStream, data: bytes, ended: bool) -> None:
         exchange = stream.exchange
         if exchange is None:
             return
@@ -276,16 +266,16 @@ class Http2Downstream(Http2Connection):
         if self._fresh is not None:
             self._admit(self._fresh)
 
-    def stream_reset(self, stream: Stream, code: int) -> None:
+    def stream_reset(self, stream: DownstreamStream, code: int) -> None:
         self._end_exchange(stream, Outcome.CLIENT_GONE)
         if self._resets.used_up(self.engine.now()):
             raise ConnectionViolation(ErrorCode.ENHANCE_YOUR_CALM, "too many requests are cancelled")
 
-    def stream_failed(self, stream: Stream, violation: StreamViolation) -> None:
+    def stream_failed(self, stream: DownstreamStream, violation: StreamViolation) -> None:
         self._end_exchange(stream, Outcome.BAD_REQUEST)
         self.chore()
 
-    def _end_exchange(self, stream: Stream, outcome: Outcome) -> None:
+    def _end_exchange(self, stream: DownstreamStream, outcome: Outcome) -> None:
         if stream is self._fresh:
             # Nobody has heard of it yet.
             self._fresh = None
@@ -309,7 +299,7 @@ class Http2Downstream(Http2Connection):
             }
         )
 
-    def greeted(self) -> None:
+    def settings_received(self) -> None:
         """Nothing waits for the client's settings."""
 
     def is_unopened(self, number: int) -> bool:
@@ -360,6 +350,6 @@ class Http2Downstream(Http2Connection):
 
     def _end_all(self, outcome: Outcome) -> None:
         for stream in list(self.streams.values()):
-            stream.drop_waiting()
+            stream.drop_backlog()
             self._end_exchange(stream, outcome)
         self.streams.clear()

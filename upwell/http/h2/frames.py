@@ -1,12 +1,12 @@
-"""Frames: from bytes to frames and back. Knows sizes, padding and layout, and nothing of what frames mean.
+"""Frames: their bytes. Knows sizes, padding and layout, and nothing of what frames mean.
 
     +-----------------------------------------------+
     | length (24) | type (8) | flags (8) | R | stream (31) | payload (length bytes)
     +-----------------------------------------------+
 
-`split_frames` takes every complete frame off the front of what was read; what a frame of each type must look like is
-checked where that type is read. Anything that cannot be a frame raises ConnectionViolation, for after it nobody knows
-where the next one begins.
+The reader (`upwell.http.h2.reader`) takes complete frames off what was read; what a frame of each type must look like
+is checked here. Anything that cannot be a frame raises ConnectionViolation, for after it nobody knows where the next
+one begins.
 """
 
 from struct import Struct
@@ -23,6 +23,7 @@ __all__ = [
     "FRAME_SIZE_DEFAULT",
     "GOAWAY",
     "HEADERS",
+    "HEAD_SIZE",
     "PADDED",
     "PING",
     "PREFACE",
@@ -31,9 +32,9 @@ __all__ = [
     "PUSH_PROMISE",
     "RST_STREAM",
     "SETTINGS",
+    "STREAM_BITS",
     "WINDOW_MAX",
     "WINDOW_UPDATE",
-    "Frame",
     "data_head",
     "encode_frame",
     "encode_goaway",
@@ -41,10 +42,11 @@ __all__ = [
     "encode_reset",
     "encode_settings",
     "encode_window_update",
+    "pack_head",
     "read_goaway",
     "read_settings",
     "read_uint31",
-    "split_frames",
+    "unpack_head",
     "without_padding",
     "without_priority",
 ]
@@ -72,33 +74,15 @@ PRIORITY_FLAG: Final = 0x20
 FRAME_SIZE_DEFAULT: Final = 16_384
 WINDOW_MAX: Final = 2**31 - 1
 
-Frame = tuple[int, int, int, bytes]
-"""Type, flags, stream, payload."""
-
-_HEAD: Final = Struct(">HBBBL")
-_HEAD_SIZE: Final = 9
+HEAD_SIZE: Final = 9
+_HEAD: Final = Struct(">LBL")
+"""Length and type are one number of 32 bits: two fields less to take apart, and to put together."""
 _SETTING: Final = Struct(">HL")
-_STREAM_BITS: Final = 0x7FFF_FFFF
-_unpack_head: Final = _HEAD.unpack_from
-_pack_head: Final = _HEAD.pack
-
-
-def split_frames(data: bytes, size_max: int) -> tuple[list[Frame], bytes]:
-    """The complete frames at the front of `data`, and the bytes of the one that is still coming."""
-    frames = []
-    position, end = 0, len(data)
-    while end - position >= _HEAD_SIZE:
-        high, low, kind, flags, stream = _unpack_head(data, position)
-        size = high << 8 | low
-        if size > size_max:
-            raise ConnectionViolation(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {size} bytes")
-        start = position + _HEAD_SIZE
-        following = start + size
-        if following > end:
-            break
-        frames.append((kind, flags, stream & _STREAM_BITS, data[start:following]))
-        position = following
-    return frames, data[position:] if position else data
+STREAM_BITS: Final = 0x7FFF_FFFF
+unpack_head: Final = _HEAD.unpack_from
+"""(bytes, position) → length and type (`length << 8 | type`), flags, stream with the reserved bit."""
+pack_head: Final = _HEAD.pack
+"""The way back: (`length << 8 | type`, flags, stream) → the nine bytes before a payload."""
 
 
 def without_padding(payload: bytes) -> bytes:
@@ -115,7 +99,7 @@ def without_priority(payload: bytes, stream: int) -> bytes:
     """What follows the priority fields, which mean nothing any more (RFC 9113, 5.3.2)."""
     if len(payload) < 5:
         raise ConnectionViolation(ErrorCode.FRAME_SIZE_ERROR, "a frame too short for its priority")
-    if int.from_bytes(payload[:4], "big") & _STREAM_BITS == stream:
+    if int.from_bytes(payload[:4], "big") & STREAM_BITS == stream:
         raise ConnectionViolation(ErrorCode.PROTOCOL_ERROR, "a stream that depends on itself")
     return payload[5:]
 
@@ -131,25 +115,24 @@ def read_uint31(payload: bytes, what: str) -> int:
     """The 31 bits of a frame that holds nothing else, an error code's 32."""
     if len(payload) != 4:
         raise ConnectionViolation(ErrorCode.FRAME_SIZE_ERROR, f"{what} of {len(payload)} bytes")
-    return int.from_bytes(payload, "big") & (_STREAM_BITS if what == "WINDOW_UPDATE" else 0xFFFF_FFFF)
+    return int.from_bytes(payload, "big") & (STREAM_BITS if what == "WINDOW_UPDATE" else 0xFFFF_FFFF)
 
 
 def read_goaway(payload: bytes) -> tuple[int, int]:
     """The last stream that was looked at, and the error code."""
     if len(payload) < 8:
         raise ConnectionViolation(ErrorCode.FRAME_SIZE_ERROR, "GOAWAY of a wrong size")
-    return int.from_bytes(payload[:4], "big") & _STREAM_BITS, int.from_bytes(payload[4:8], "big")
+    return int.from_bytes(payload[:4], "big") & STREAM_BITS, int.from_bytes(payload[4:8], "big")
 
 
 def encode_frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     """One frame; the payload must fit."""
-    size = len(payload)
-    return _pack_head(size >> 8, size & 0xFF, kind, flags, stream) + payload
+    return pack_head(len(payload) << 8 | kind, flags, stream) + payload
 
 
 def data_head(size: int, flags: int, stream: int) -> bytes:
     """The head of a DATA frame, for a payload that is not to be copied."""
-    return _pack_head(size >> 8, size & 0xFF, DATA, flags, stream)
+    return pack_head(size << 8 | DATA, flags, stream)
 
 
 def encode_headers(stream: int, block: bytes, ended: bool, size_max: int) -> bytes:
@@ -157,7 +140,7 @@ def encode_headers(stream: int, block: bytes, ended: bool, size_max: int) -> byt
     flags = END_STREAM if ended else 0
     size = len(block)
     if size <= size_max:
-        return _pack_head(size >> 8, size & 0xFF, HEADERS, flags | END_HEADERS, stream) + block
+        return pack_head(size << 8 | HEADERS, flags | END_HEADERS, stream) + block
     frames = [encode_frame(HEADERS, flags, stream, block[:size_max])]
     for start in range(size_max, size, size_max):
         last = start + size_max >= size

@@ -25,6 +25,8 @@ Head = TypeVar("Head")
 
 _ENTRY_OVERHEAD: Final = 32
 """What an entry of the table counts for beside its bytes (RFC 7541, 4.1)."""
+_OWED_MAX: Final = 256
+"""Blocks whose entries may be owed to the table: more than it can hold, few enough to forget."""
 _BLOCKS_MAX: Final = 64
 _BLOCK_SIZE_MAX: Final = 4096
 _ANY: Final = -1
@@ -34,7 +36,10 @@ _BOMB_FACTOR: Final = 4
 
 
 class _WatchedTable(HeaderTable):
-    """A dynamic table that tells what a block did with it."""
+    """A dynamic table that tells what a block did with it, and that is only brought up to date when it is looked at.
+
+    Peers that write the same literals each time add the same entries each time, and most of these are never asked for.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,6 +48,8 @@ class _WatchedTable(HeaderTable):
         """What the block added."""
         self.asked = False
         """Whether the block's meaning depends on what was in the table."""
+        self._owed: list[Fields] = []
+        """What known blocks have added and is not in the table yet, in order."""
 
     def add(self, name: bytes, value: bytes) -> None:
         self.changes += 1
@@ -50,16 +57,26 @@ class _WatchedTable(HeaderTable):
         super().add(name, value)
 
     def add_again(self, fields: Fields) -> None:
-        """Add what a block has added before."""
+        """Add what a block has added before, some time."""
         self.changes += 1
-        entries, size = self.dynamic_entries, self._current_size
-        for field in fields:
-            entries.appendleft(field)
-            size += _ENTRY_OVERHEAD + len(field[0]) + len(field[1])
-        while size > self._maxsize:
-            name, value = entries.pop()
-            size -= _ENTRY_OVERHEAD + len(name) + len(value)
-        self._current_size = size
+        self._owed.append(fields)
+        if len(self._owed) >= _OWED_MAX:
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        """Bring the table up to date: the newest entries, as many as it can hold."""
+        owed, self._owed = self._owed, []
+        newest: Fields = []
+        size = 0
+        for name, value in (field for fields in reversed(owed) for field in reversed(fields)):
+            size += _ENTRY_OVERHEAD + len(name) + len(value)
+            if size > self._maxsize:
+                self.dynamic_entries.clear()
+                self._current_size = 0
+                break
+            newest.append((name, value))
+        for name, value in reversed(newest):
+            super().add(name, value)
 
     def get_by_index(self, index: int) -> tuple[bytes, bytes]:
         if index > HeaderTable.STATIC_TABLE_LENGTH:
@@ -105,6 +122,7 @@ class BlockReader(Generic[Head]):
     def fields(self, block: bytes) -> Fields:
         """The fields of a block of any kind; every block must come by here, or the decoder loses its place."""
         table = self._table
+        table.catch_up()
         table.added = []
         table.asked = False
         size = table.maxsize

@@ -82,17 +82,16 @@ class Http2Request(RequestHead):
 class Http2Response(ResponseHead):
     """A response as one block says it, shared by all responses with that block on its connection."""
 
-    __slots__ = ("_block",)
+    __slots__ = ("block",)
 
     def __init__(self) -> None:
-        self._block = b""
+        self.block = b""
+        """What to send downstream, once it has been asked for."""
 
-    @property
-    def block(self) -> bytes:
-        """What to send downstream, remembered for the next time."""
-        if not self._block:
-            self._block = encode_response(self)
-        return self._block
+    def encode(self) -> bytes:
+        """Make the block, and remember it for the next time."""
+        self.block = encode_response(self)
+        return self.block
 
     def copy(self) -> "Http2Response":
         """One that may be changed."""

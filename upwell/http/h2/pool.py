@@ -43,8 +43,9 @@ class Http2Pool:
     def take(self, exchange: "Exchange") -> UpstreamStream | None:
         """A stream on a connection that has room, or None."""
         for connection in self._connections:
-            if connection.has_room:
-                if connection.streams or not connection.stale():
+            streams = connection.streams
+            if len(streams) < connection.streams_max:
+                if streams or not connection.stale():
                     return connection.open_stream()
                 # Its end has come, and with it that of no request.
                 self.forget(connection)

@@ -5,13 +5,14 @@ that round has been looked at. So the answers to ten streams leave in one write,
 over ten connections.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from upwell.http.deadlines import DeadlineQueue
     from upwell.http.engine import Engine
     from upwell.http.h2.connection import Http2Connection
     from upwell.http.h2.downstream import Http2Downstream
+    from upwell.http.h2.reader import FrameReader
     from upwell.http.h2.stream import Stream
     from upwell.http.h2.upstream import Http2Upstream
     from upwell.http.h2.writer import FrameWriter
@@ -25,16 +26,16 @@ class Http2:
     def __init__(self, engine: "Engine") -> None:
         bounds = self.bounds = engine.limits.http2
         queue = engine.deadlines.queue
-        self.unacknowledged: DeadlineQueue[Http2Connection] = queue(
+        self.unacknowledged: DeadlineQueue[Http2Connection[Any]] = queue(
             "http2 settings", bounds.settings_timeout, lambda connection: connection.settings_timed_out()
         )
-        self.incomplete: DeadlineQueue[Http2Connection] = queue(
+        self.incomplete: DeadlineQueue[FrameReader] = queue(
             "http2 head", engine.limits.head_timeout, lambda connection: connection.head_timed_out()
         )
         self.unread: DeadlineQueue[FrameWriter] = queue(
             "http2 unread", bounds.stall_timeout, lambda connection: connection.abort()
         )
-        self.lingers: DeadlineQueue[Http2Connection] = queue(
+        self.lingers: DeadlineQueue[Http2Connection[Any]] = queue(
             "http2 linger", engine.limits.linger_timeout, lambda connection: connection.abort()
         )
         self.stalls: DeadlineQueue[Stream] = queue("http2 stall", bounds.stall_timeout, lambda stream: stream.stalled())

@@ -17,7 +17,7 @@ granting window to whoever sends them, so back-pressure travels from window to w
 from abc import ABC, abstractmethod
 from collections import deque
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from upwell.http.exchange import Exchange
 from upwell.http.h2.codes import ErrorCode, StreamViolation
@@ -27,7 +27,17 @@ from upwell.http.message import Fields
 if TYPE_CHECKING:
     from upwell.http.h2.connection import Http2Connection
 
-__all__ = ["CLOSED", "HALF_CLOSED_LOCAL", "HALF_CLOSED_REMOTE", "OPEN", "Event", "Stream", "StreamState", "next_state"]
+__all__ = [
+    "CLOSED",
+    "HALF_CLOSED_LOCAL",
+    "HALF_CLOSED_REMOTE",
+    "OPEN",
+    "Backlog",
+    "Event",
+    "Stream",
+    "StreamState",
+    "next_state",
+]
 
 
 class StreamState(IntEnum):
@@ -81,103 +91,95 @@ def next_state(state: StreamState, event: Event) -> StreamState:
     return following
 
 
-def _wrong_event(state: StreamState, event: Event) -> StreamViolation:
-    return StreamViolation(ErrorCode.STREAM_CLOSED, f"{event.name} on a stream that is {state.name}")
+def _wrong_event(state: StreamState, event: int) -> StreamViolation:
+    return StreamViolation(ErrorCode.STREAM_CLOSED, f"{Event(event).name} on a stream that is {state.name}")
+
+
+class Backlog:
+    """What waits to be sent on a stream, because of its window or of the socket. Few streams ever have one."""
+
+    __slots__ = ("ending", "pieces", "size", "trailers")
+
+    def __init__(self) -> None:
+        self.pieces: deque[bytes] = deque()
+        self.size = 0
+        self.ending = False
+        """Whether the end follows."""
+        self.trailers: Fields = []
 
 
 class Stream(ABC):
-    """What both sides' streams have in common."""
+    """What both sides' streams have in common. One is made for every request, so it has no more than it needs."""
 
     __slots__ = (
-        "_ending",
-        "_full",
-        "_grow",
-        "_grow_later",
         "_held",
-        "_trailers",
-        "_unacknowledged",
-        "_waiting",
+        "backlog",
         "connection",
         "exchange",
         "expected",
         "number",
         "receive_window",
+        "receive_window_full",
         "send_window",
         "state",
-        "waiting_size",
+        "write_paused",
     )
 
-    def __init__(self, connection: "Http2Connection", number: int, receive_window: int, grow: int) -> None:
-        """`grow` is what the receive window is enlarged by once the body flows."""
+    connection: "Http2Connection[Any]"
+
+    def __init__(self, connection: "Http2Connection[Any]", number: int, window: int, state: StreamState) -> None:
+        """`window` is what the peer may send before any of it is given back."""
         self.connection = connection
         self.number = number
         self.exchange: Exchange | None = None
-        self.state = OPEN
+        self.state = state
         self.send_window = connection.peer_stream_window
-        self.receive_window = receive_window
+        self.receive_window = self.receive_window_full = window
         self.expected: int | None = None
         """Body bytes that are still to come, where a Content-Length promised them."""
-        self.waiting_size = 0
-        """Body bytes that wait to be sent."""
-        self._waiting: deque[bytes] | None = None
-        self._ending = False
-        """Whether the end follows what waits."""
-        self._trailers: Fields = []
-        self._full = False
-        """Whether more waits than should."""
+        self.backlog: Backlog | None = None
+        self.write_paused = False
+        """Whether more waits than should: it cannot take more for now."""
         self._held = 0
-        self._unacknowledged = 0
-        """Bytes received for which no window was given back yet."""
-        self._grow = 0
-        self._grow_later = grow
-
-    @property
-    def write_paused(self) -> bool:
-        """Whether it cannot take more for now."""
-        return self._full
 
     # Receiving.
 
-    def received(self, size: int, padding: int) -> None:
-        """DATA with so many bytes of body, and so many beside them; raise StreamViolation."""
-        state = _TRANSITIONS[self.state][_RECEIVE_DATA]
-        if state is None:
-            raise _wrong_event(self.state, Event.RECEIVE_DATA)
-        counted = size + padding
-        self.receive_window -= counted
-        if self.receive_window < 0:
+    def received(self, size: int, counted: int, ended: bool) -> None:
+        """DATA with so many bytes of body, which took so many of the window; raise StreamViolation."""
+        event = _RECEIVE_END if ended else _RECEIVE_DATA
+        following = _TRANSITIONS[self.state][event]
+        if following is None:
+            raise _wrong_event(self.state, event)
+        self.state = following
+        window = self.receive_window = self.receive_window - counted
+        if window < 0:
             raise StreamViolation(ErrorCode.FLOW_CONTROL_ERROR, "more data than the window allows")
-        if self.expected is not None:
-            self.expected -= size
-            if self.expected < 0:
+        expected = self.expected
+        if expected is not None:
+            expected = self.expected = expected - size
+            if expected < 0:
                 raise StreamViolation(ErrorCode.PROTOCOL_ERROR, "more data than its length")
-        self._unacknowledged += counted
+            if expected and ended:
+                raise StreamViolation(ErrorCode.PROTOCOL_ERROR, "less data than its length")
 
     def received_end(self) -> None:
-        """END_STREAM; raise StreamViolation."""
-        state = _TRANSITIONS[self.state][_RECEIVE_END]
-        if state is None:
-            raise _wrong_event(self.state, Event.RECEIVE_END)
-        self.state = state
+        """A header block that ended the stream, trailers for example; raise StreamViolation."""
+        self.state = next_state(self.state, Event.RECEIVE_END)
         if self.expected:
             raise StreamViolation(ErrorCode.PROTOCOL_ERROR, "less data than its length")
 
     def grant(self) -> None:
-        """Give window back for what has gone on its way, unless the way is full."""
-        unacknowledged = self._unacknowledged
-        if self._held or self.state > HALF_CLOSED_LOCAL or unacknowledged < self.receive_window:
+        """Give window back for what has gone on its way, half a window at a time, unless the way is full."""
+        taken = self.receive_window_full - self.receive_window
+        if self._held or self.state > HALF_CLOSED_LOCAL or taken < self.receive_window:
             return
-        increment = unacknowledged + self._grow
-        self._grow = 0
-        self._unacknowledged = 0
-        self.receive_window += increment
-        self.connection.send(encode_window_update(self.number, increment))
+        self.receive_window = self.receive_window_full
+        self.connection.send(encode_window_update(self.number, taken))
 
     def hold_body(self, hold: bool) -> None:
         """Whether what this stream brings has to wait because the request does."""
         if not hold:
-            self._grow += self._grow_later
-            self._grow_later = 0
+            self.receive_window_full = max(self.receive_window_full, self.connection.bounds.stream_window_flowing)
         self._hold(_HELD_BY_REQUEST, hold)
 
     def hold(self, hold: bool) -> None:
@@ -193,127 +195,146 @@ class Stream(ABC):
 
     # Sending.
 
-    def send_body(self, data: bytes) -> None:
-        """More of the body: now, or as soon as there is window for it."""
+    def send_message(self, block: bytes, body: bytes) -> None:
+        """Send all there is: the block of a head, and a body that is complete."""
         connection = self.connection
-        size = len(data)
-        if (
-            self._waiting
-            or size > self.send_window
+        size = len(body)
+        if not size:
+            connection.send_block(self.number, block, True)
+        elif (
+            size > self.send_window
             or size > connection.send_window
             or size > FRAME_SIZE_DEFAULT
             or connection.write_paused
         ):
-            self._wait(data)
+            connection.send_block(self.number, block, False)
+            self.send_last(body)
             return
-        self.send_window -= size
-        connection.send_window -= size
-        connection.send_data(data_head(size, 0, self.number), data)
+        else:
+            self.send_window -= size
+            connection.send_window -= size
+            connection.send_whole(self.number, block, body)
+        self.sent_end()
+
+    def send_body(self, data: bytes) -> None:
+        """More of the body: now, or as soon as there is window for it."""
+        if self._must_wait(len(data)):
+            self._wait(data)
+        else:
+            self.connection.send_data(data_head(len(data), 0, self.number), data)
 
     def send_last(self, data: bytes) -> None:
         """The last of the body, which is not empty, or all of it."""
-        connection = self.connection
-        size = len(data)
-        if (
-            self._waiting
-            or size > self.send_window
-            or size > connection.send_window
-            or size > FRAME_SIZE_DEFAULT
-            or connection.write_paused
-        ):
-            self._ending = True
-            self._wait(data)
-            return
-        self.send_window -= size
-        connection.send_window -= size
-        connection.send_data(data_head(size, END_STREAM, self.number), data)
-        self._sent_end()
+        if self._must_wait(len(data)):
+            self._wait(data).ending = True
+        else:
+            self.connection.send_data(data_head(len(data), END_STREAM, self.number), data)
+            self.sent_end()
 
     def end_body(self, trailers: Fields) -> None:
         """The body is complete."""
-        if self._waiting:
-            self._ending = True
-            self._trailers = trailers
+        backlog = self.backlog
+        if backlog is not None:
+            backlog.ending = True
+            backlog.trailers = trailers
             return
         if trailers:
             self.connection.send_trailers(self.number, trailers)
         else:
             self.connection.send(data_head(0, END_STREAM, self.number))
-        self._sent_end()
+        self.sent_end()
 
-    def _wait(self, data: bytes) -> None:
-        waiting = self._waiting
-        if waiting is None:
-            waiting = self._waiting = deque()
-        waiting.append(data)
-        self.waiting_size += len(data)
+    def _must_wait(self, size: int) -> bool:
+        """Whether there is no window for so many bytes now; if there is, it is taken."""
+        connection = self.connection
+        if (
+            self.backlog is not None
+            or size > self.send_window
+            or size > connection.send_window
+            or size > FRAME_SIZE_DEFAULT
+            or connection.write_paused
+        ):
+            return True
+        self.send_window -= size
+        connection.send_window -= size
+        return False
+
+    def _wait(self, data: bytes) -> Backlog:
+        backlog = self.backlog
+        if backlog is None:
+            backlog = self.backlog = Backlog()
+        backlog.pieces.append(data)
+        backlog.size += len(data)
         connection = self.connection
         connection.http2.stalls.ensure(self, connection.engine.now())
         connection.stream_waits(self)
-        if not self._full and self.waiting_size > connection.limits.write_high_water:
-            self._full = True
+        if not self.write_paused and backlog.size > connection.limits.write_high_water:
+            self.write_paused = True
             self.writable(False)
+        return backlog
 
     def send_waiting(self) -> bool:
         """Send one frame of what waits; whether there is more that this stream's window lets out."""
-        waiting, connection = self._waiting, self.connection
-        assert waiting
-        room = min(self.send_window, connection.send_window, FRAME_SIZE_DEFAULT)
-        data = waiting.popleft()
+        backlog, connection = self.backlog, self.connection
+        assert backlog is not None
+        data = self._take(backlog)
         size = len(data)
-        if size > room:
-            data, rest = data[:room], data[room:]
-            size = room
-            waiting.appendleft(rest)
-            if size < _CRUMB:
-                connection.chore()
-        self.waiting_size -= size
         self.send_window -= size
         connection.send_window -= size
-        last = self._ending and not waiting and not self._trailers
+        finished = not backlog.pieces
+        last = finished and backlog.ending and not backlog.trailers
         connection.send_data(data_head(size, END_STREAM if last else 0, self.number), data)
         stalls = connection.http2.stalls
-        if waiting:
-            stalls.restart(self, connection.engine.now())
-        else:
+        if finished:
+            self.backlog = None
             stalls.discard(self)
-        if not waiting and self._ending:
-            if self._trailers:
-                connection.send_trailers(self.number, self._trailers)
-            self._sent_end()
-        elif self._full and self.waiting_size <= connection.limits.write_low_water:
-            self._full = False
+        else:
+            stalls.restart(self, connection.engine.now())
+        if finished and backlog.ending:
+            if backlog.trailers:
+                connection.send_trailers(self.number, backlog.trailers)
+            self.sent_end()
+        elif self.write_paused and backlog.size <= connection.limits.write_low_water:
+            self.write_paused = False
             self.writable(True)
-        return bool(waiting) and self.send_window > 0
+        return not finished and self.send_window > 0
 
-    def drop_waiting(self) -> None:
+    def _take(self, backlog: Backlog) -> bytes:
+        """As much of the first piece as fits into one frame and into both windows."""
+        connection = self.connection
+        room = min(self.send_window, connection.send_window, FRAME_SIZE_DEFAULT)
+        data = backlog.pieces.popleft()
+        if len(data) > room:
+            backlog.pieces.appendleft(data[room:])
+            data = data[:room]
+            if room < _CRUMB:
+                connection.chore()
+        backlog.size -= len(data)
+        return data
+
+    def drop_backlog(self) -> None:
         """What waits is not to be sent any more."""
-        if self._waiting:
-            self._waiting = None
-            self.waiting_size = 0
+        if self.backlog is not None:
+            self.backlog = None
             self.connection.http2.stalls.discard(self)
 
     def window_opened(self, increment: int) -> None:
         """The peer takes more on this stream; or less, after a change of its settings."""
         self.send_window += increment
-        if self._waiting and self.send_window > 0:
+        if self.backlog is not None and self.send_window > 0:
             self.connection.stream_waits(self)
 
-    def _sent_end(self) -> None:
-        state = _TRANSITIONS[self.state][_SEND_END]
-        assert state is not None, "we have ended it before"
-        self.state = state
-        self.sent_all()
+    def sent_end(self) -> None:
+        """Everything that was to be sent is in the connection's hands, the end included."""
+        following = _TRANSITIONS[self.state][_SEND_END]
+        assert following is not None, "we have ended it before"
+        self.state = following
 
     # What each side makes of it.
 
     @abstractmethod
     def writable(self, writable: bool) -> None:
         """Tell the exchange that this stream can take more, or cannot."""
-
-    @abstractmethod
-    def sent_all(self) -> None:
-        """Everything that was to be sent is in the connection's hands."""
 
     @abstractmethod
     def stalled(self) -> None:

@@ -7,16 +7,16 @@ a dead one is found before its requests' deadlines are.
 """
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from upwell.http.errors import FailureKind
 from upwell.http.exchange import Exchange
 from upwell.http.h2.codes import ErrorCode, StreamViolation, code_name
 from upwell.http.h2.connection import Http2Connection, Setting
-from upwell.http.h2.frames import PING, PREFACE, WINDOW_MAX, encode_frame, encode_settings
+from upwell.http.h2.frames import PING, PREFACE, encode_frame, encode_settings
 from upwell.http.h2.headers import BlockReader
 from upwell.http.h2.heads import Http2Request, Http2Response, check_trailers, encode_request, make_response_head
-from upwell.http.h2.stream import CLOSED, Event, Stream, next_state
+from upwell.http.h2.stream import CLOSED, OPEN, Event, Stream, next_state
 from upwell.http.message import is_bodyless
 from upwell.http.transports import has_news
 
@@ -25,37 +25,37 @@ if TYPE_CHECKING:
 
 __all__ = ["Http2Upstream", "UpstreamStream"]
 
+_LAST_STREAM: Final = 2**31 - 1
+
 
 class UpstreamStream(Stream):
     """One attempt to have a request answered: the upstream side of its exchange."""
 
-    __slots__ = ("answered", "method")
+    __slots__ = ("answered", "head", "method")
 
     connection: "Http2Upstream"
 
-    def __init__(self, connection: "Http2Upstream", number: int, receive_window: int) -> None:
-        super().__init__(connection, number, receive_window, 0)
-        self.answered = False
-        """Whether the final response's head has come."""
-        self.method = b""
+    answered: bool
+    """Whether the final response's head has come …"""
+    head: Http2Response | None
+    """… and it, until it has been passed on: its body may be in the same read."""
+    method: bytes
 
     def start_request(self, exchange: Exchange, body: bytes, ended: bool) -> None:
         request, authority = exchange.request, self.connection.pool.authority
         self.exchange = exchange
+        self.answered = False
+        self.head = None
         self.method = request.method
         if type(request) is Http2Request:
             block = request.block(exchange.host, authority, exchange.remove, exchange.add)
         else:
             block = encode_request(request, exchange.host, authority, exchange.remove, exchange.add)
         trailers = exchange.trailers
-        if ended and not body and not trailers:
-            self.connection.send_block(self.number, block, True)
-            self._sent_end()
+        if ended and not trailers:
+            self.send_message(block, body)
             return
         self.connection.send_block(self.number, block, False)
-        if ended and not trailers:
-            self.send_last(body)
-            return
         if body:
             self.send_body(body)
         if ended:
@@ -72,9 +72,6 @@ class UpstreamStream(Stream):
         if self.exchange is not None:
             self.exchange.upstream_writable(writable)
 
-    def sent_all(self) -> None:
-        """The request is out; the stream lives on for the response."""
-
     def stalled(self) -> None:
         exchange = self.exchange
         self.connection.reset(self, ErrorCode.CANCEL)
@@ -88,7 +85,7 @@ class UpstreamStream(Stream):
         """Never called: there is no tunnel."""
 
 
-class Http2Upstream(Http2Connection):
+class Http2Upstream(Http2Connection[UpstreamStream]):
     """Writes requests to one endpoint and reads its responses, many at once."""
 
     def __init__(self, pool: "Http2Pool") -> None:
@@ -97,21 +94,22 @@ class Http2Upstream(Http2Connection):
         self._responses: BlockReader[Http2Response] = BlockReader(
             lambda fields, ended: make_response_head(fields), self.limits.response_head_bytes
         )
+        self.streams_max = self.bounds.upstream_streams
+        """How many streams it takes at once; 0 once it is leaving."""
         self._next = 1
-        self._streams_max = self.bounds.upstream_streams
         self._leaving = False
         """Whether the upstream, or the pool, wants no more streams here."""
         self._watched = False
         """Whether it is looked at from time to time, as long as it has streams."""
         self._heard = True
         """Whether anything was read since the last look."""
-        self._fresh: tuple[UpstreamStream, Http2Response] | None = None
-        """A response's head which was not passed on yet, for its body may be in this read."""
+        self._fresh: UpstreamStream | None = None
+        """Its response's head was not passed on yet."""
 
     @property
     def has_room(self) -> bool:
         """Whether it takes another exchange now."""
-        return len(self.streams) < self._streams_max and not self._leaving and not self.closed
+        return len(self.streams) < self.streams_max
 
     def stale(self) -> bool:
         """Whether this connection, which has no stream, has come to its end and the loop has not told us yet."""
@@ -121,15 +119,14 @@ class Http2Upstream(Http2Connection):
         """A new stream; its request must be started before the next one is opened."""
         if not self.streams:
             self.http2.idle_upstreams.discard(self)
+            if not self._watched:
+                self._watched = True
+                self.http2.silences.add(self, self.engine.now())
         number = self.opened = self._next
         self._next = number + 2
-        if self._next > WINDOW_MAX:
-            self._leaving = True
-        stream = UpstreamStream(self, number, self.bounds.stream_window_flowing)
-        self.streams[number] = stream
-        if not self._watched:
-            self._watched = True
-            self.http2.silences.add(self, self.engine.now())
+        if number >= _LAST_STREAM:
+            self._take_no_more()
+        stream = self.streams[number] = UpstreamStream(self, number, self.bounds.stream_window_flowing, OPEN)
         return stream
 
     # What the transport reports.
@@ -140,7 +137,7 @@ class Http2Upstream(Http2Connection):
 
     def data_received(self, data: bytes) -> None:
         self._heard = True
-        if not self._greeted and data.startswith(b"HTTP/1."):
+        if not self.greeted and data.startswith(b"HTTP/1."):
             self.fail(ErrorCode.PROTOCOL_ERROR, "the upstream answers in HTTP/1")
             return
         super().data_received(data)
@@ -155,23 +152,22 @@ class Http2Upstream(Http2Connection):
     # From frames to responses.
 
     def headers_received(self, number: int, block: bytes, ended: bool) -> None:
-        self.frames_read()
+        if self._fresh is not None:
+            self.frames_read()
         stream = self.streams.get(number)
         if stream is None:
             self._responses.fields(block)
-            self._frame_without_stream(number, "HEADERS")
+            self.frame_without_stream(number, "HEADERS")
             return
-        assert isinstance(stream, UpstreamStream)
         try:
             if stream.answered:
                 self._trailers_received(stream, block, ended)
             else:
-                self._response_received(stream, block, ended)
+                self._response_received(stream, self._responses.head(block, ended), ended)
         except StreamViolation as violation:
             self.violated(stream, violation)
 
-    def _response_received(self, stream: UpstreamStream, block: bytes, ended: bool) -> None:
-        head = self._responses.head(block, ended)
+    def _response_received(self, stream: UpstreamStream, head: Http2Response, ended: bool) -> None:
         exchange = stream.exchange
         assert exchange is not None
         if exchange.on_head is not None:
@@ -183,14 +179,15 @@ class Http2Upstream(Http2Connection):
             exchange.informational_received(head)
             return
         stream.answered = True
-        if not is_bodyless(head.status, stream.method):
+        if head.length is not None and not is_bodyless(head.status, stream.method):
             stream.expected = head.length
         if ended:
             stream.received_end()
             self._done(stream)
             exchange.response_received(head, b"", True)
         else:
-            self._fresh = (stream, head)
+            stream.head = head
+            self._fresh = stream
 
     def _trailers_received(self, stream: UpstreamStream, block: bytes, ended: bool) -> None:
         trailers = check_trailers(self._responses.fields(block))
@@ -203,18 +200,17 @@ class Http2Upstream(Http2Connection):
         self._done(stream)
         exchange.response_ended(trailers)
 
-    def data_received_on(self, stream: Stream, data: bytes, ended: bool) -> None:
-        assert isinstance(stream, UpstreamStream)
+    def body_received_on(self, stream: UpstreamStream, data: bytes, ended: bool) -> None:
         exchange = stream.exchange
         assert exchange is not None
         if not stream.answered:
             raise StreamViolation(ErrorCode.PROTOCOL_ERROR, "a body without a head")
         if ended:
             self._done(stream)
-        fresh = self._fresh
-        if fresh is not None and fresh[0] is stream:
-            self._fresh = None
-            exchange.response_received(fresh[1], data, ended)
+        head = stream.head
+        if head is not None:
+            stream.head = self._fresh = None
+            exchange.response_received(head, data, ended)
         else:
             if data:
                 exchange.response_data(data)
@@ -224,12 +220,13 @@ class Http2Upstream(Http2Connection):
             stream.grant()
 
     def frames_read(self) -> None:
-        fresh = self._fresh
-        if fresh is not None:
-            self._fresh = None
-            stream, head = fresh
-            if stream.exchange is not None:
-                stream.exchange.response_received(head, b"", False)
+        stream = self._fresh
+        if stream is None:
+            return
+        self._fresh = None
+        head, stream.head = stream.head, None
+        if stream.exchange is not None and head is not None:
+            stream.exchange.response_received(head, b"", False)
 
     def _done(self, stream: UpstreamStream) -> None:
         """The response is complete; a request that is not, nobody reads any more."""
@@ -238,7 +235,7 @@ class Http2Upstream(Http2Connection):
         else:
             self.reset(stream, ErrorCode.CANCEL)
 
-    def stream_reset(self, stream: Stream, code: int) -> None:
+    def stream_reset(self, stream: UpstreamStream, code: int) -> None:
         self._drop_fresh(stream)
         exchange = stream.exchange
         if exchange is None:
@@ -249,17 +246,17 @@ class Http2Upstream(Http2Connection):
             text = f"stream error: the upstream reset the stream with {code_name(code)}"
             exchange.attempt_failed(FailureKind.BAD_RESPONSE, text, sent=True)
 
-    def stream_failed(self, stream: Stream, violation: StreamViolation) -> None:
+    def stream_failed(self, stream: UpstreamStream, violation: StreamViolation) -> None:
         self._drop_fresh(stream)
         if stream.exchange is not None:
             text = f"malformed HTTP/2 response: {violation}"
             stream.exchange.attempt_failed(FailureKind.BAD_RESPONSE, text, sent=True)
 
-    def _drop_fresh(self, stream: Stream) -> None:
-        if self._fresh is not None and self._fresh[0] is stream:
+    def _drop_fresh(self, stream: UpstreamStream) -> None:
+        if self._fresh is stream:
             self._fresh = None
 
-    def remove(self, stream: Stream) -> None:
+    def remove(self, stream: UpstreamStream) -> None:
         super().remove(stream)
         if self.pool.waiting:
             self.pool.has_room(self)
@@ -280,7 +277,7 @@ class Http2Upstream(Http2Connection):
         }
         return PREFACE + encode_settings(settings)
 
-    def greeted(self) -> None:
+    def settings_received(self) -> None:
         """Waiting exchanges may find that there is more room than was assumed."""
         self.pool.has_room(self)
 
@@ -302,13 +299,18 @@ class Http2Upstream(Http2Connection):
 
     def leave(self) -> None:
         """Take no more streams, and close when the last one is over."""
-        self._leaving = True
+        self._take_no_more()
         self.pool.forget(self)
         if not self.streams:
             self.finish()
 
+    def _take_no_more(self) -> None:
+        self._leaving = True
+        self.streams_max = 0
+
     def peer_allows_streams(self, count: int) -> None:
-        self._streams_max = min(count, self.bounds.upstream_streams_max)
+        if not self._leaving:
+            self.streams_max = min(count, self.bounds.upstream_streams_max)
 
     def ping_answered(self) -> None:
         """That it was heard is all that counts."""
@@ -336,13 +338,18 @@ class Http2Upstream(Http2Connection):
         """Nobody has used this connection for a while."""
         self.leave()
 
+    def abort(self) -> None:
+        self._take_no_more()
+        super().abort()
+
     def fail(self, code: ErrorCode, text: str) -> None:
+        self._take_no_more()
         self.pool.forget(self)
         super().fail(code, text)
 
     def lost(self, error: Exception | None) -> None:
         self._fresh = None
-        self._leaving = True
+        self._take_no_more()
         streams, self.streams = list(self.streams.values()), {}
         if not streams:
             return
@@ -352,7 +359,7 @@ class Http2Upstream(Http2Connection):
             FailureKind.BAD_RESPONSE if isinstance(error, ConnectionResetError) and self.closed else FailureKind.RESET
         )
         for stream in streams:
-            stream.drop_waiting()
+            stream.drop_backlog()
             if stream.exchange is not None:
-                sent = self._greeted and stream.number <= self.written
+                sent = self.greeted and stream.number <= self.written
                 stream.exchange.attempt_failed(kind, message, sent=sent)

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Final
 
 from upwell.http.h2.codes import ConnectionViolation, ErrorCode
 from upwell.http.h2.fields import TABLE_UNUSED
-from upwell.http.h2.frames import FRAME_SIZE_DEFAULT, encode_headers
+from upwell.http.h2.frames import (
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    FRAME_SIZE_DEFAULT,
+    HEADERS,
+    encode_headers,
+    pack_head,
+)
 from upwell.http.h2.heads import encode_trailers
 from upwell.http.message import Fields
 
@@ -59,7 +67,7 @@ class FrameWriter(asyncio.Protocol, ABC):
     def resume_writing(self) -> None:
         self.write_paused = False
         self.http2.unread.discard(self)
-        if self._ready:
+        if self._ready and not self._flush_due:
             self._flush_later()
 
     # Sending.
@@ -74,9 +82,7 @@ class FrameWriter(asyncio.Protocol, ABC):
         """Send a DATA frame, for which there was window."""
         if not self._flush_due:
             self._flush_later()
-        out = self._out
-        out.append(head)
-        out.append(data)
+        self._out += (head, data)
         self._out_size += len(data)
         if self._out_size >= _WRITE_SIZE:
             self._write()
@@ -88,7 +94,31 @@ class FrameWriter(asyncio.Protocol, ABC):
             self._block_prefix = b""
         if not self._flush_due:
             self._flush_later()
-        self._out.append(encode_headers(number, block, ended, FRAME_SIZE_DEFAULT))
+        size = len(block)
+        if size <= FRAME_SIZE_DEFAULT:
+            flags = END_HEADERS | END_STREAM if ended else END_HEADERS
+            self._out += (pack_head(size << 8 | HEADERS, flags, number), block)
+        else:
+            self._out.append(encode_headers(number, block, ended, FRAME_SIZE_DEFAULT))
+
+    def send_whole(self, number: int, block: bytes, body: bytes) -> None:
+        """Send a header block, and a body that fits into one frame and for which there was window."""
+        head, size = len(block), len(body)
+        if self._block_prefix or head > FRAME_SIZE_DEFAULT:
+            self.send_block(number, block, False)
+            self.send_data(pack_head(size << 8 | DATA, END_STREAM, number), body)
+            return
+        if not self._flush_due:
+            self._flush_later()
+        self._out += (
+            pack_head(head << 8 | HEADERS, END_HEADERS, number),
+            block,
+            pack_head(size << 8 | DATA, END_STREAM, number),
+            body,
+        )
+        self._out_size += size
+        if self._out_size >= _WRITE_SIZE:
+            self._write()
 
     def send_trailers(self, number: int, trailers: Fields) -> None:
         """Send the trailers that may be passed on, and with them the end of the stream."""
@@ -111,7 +141,7 @@ class FrameWriter(asyncio.Protocol, ABC):
             while ready and self.send_window > 0 and not self.write_paused:
                 stream = next(iter(ready))
                 del ready[stream]
-                if stream.waiting_size and stream.send_window > 0 and stream.send_waiting():
+                if stream.backlog is not None and stream.send_window > 0 and stream.send_waiting():
                     ready[stream] = None
         except ConnectionViolation as violation:
             self.fail(violation.code, str(violation))
@@ -134,6 +164,11 @@ class FrameWriter(asyncio.Protocol, ABC):
             self.abort()
 
     # Ends.
+
+    def forget_output(self) -> None:
+        """Nothing can be written any more."""
+        self._out.clear()
+        self._ready.clear()
 
     def abort(self) -> None:
         """There is nobody to talk to."""

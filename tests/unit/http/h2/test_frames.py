@@ -1,41 +1,19 @@
 import pytest
 
-from upwell.http.h2.codes import ConnectionViolation, ErrorCode
+from tests.unit.http.h2.world import split
+from upwell.http.h2.codes import ConnectionViolation
 from upwell.http.h2.frames import (
     CONTINUATION,
-    DATA,
     END_HEADERS,
     END_STREAM,
     HEADERS,
-    encode_frame,
     encode_headers,
     read_goaway,
     read_settings,
     read_uint31,
-    split_frames,
     without_padding,
     without_priority,
 )
-
-
-def test_complete_frames_are_split_off_and_the_rest_is_kept() -> None:
-    first, second = encode_frame(DATA, END_STREAM, 3, b"hello"), encode_frame(HEADERS, 0, 5, b"x")
-    for cut in range(len(second)):
-        frames, rest = split_frames(first + second[:cut], 16384)
-        assert frames == [(DATA, END_STREAM, 3, b"hello")]
-        assert rest == second[:cut]
-    assert split_frames(first + second, 16384) == ([(DATA, END_STREAM, 3, b"hello"), (HEADERS, 0, 5, b"x")], b"")
-
-
-def test_the_reserved_bit_of_a_stream_number_means_nothing() -> None:
-    (frame,), _ = split_frames(encode_frame(DATA, 0, 0x8000_0007), 16384)
-    assert frame[2] == 7
-
-
-def test_a_frame_larger_than_we_allow_ends_the_connection_before_it_has_come() -> None:
-    with pytest.raises(ConnectionViolation) as caught:
-        split_frames(encode_frame(DATA, 0, 1, b"x" * 16385)[:9], 16384)
-    assert caught.value.code is ErrorCode.FRAME_SIZE_ERROR
 
 
 def test_padding_is_taken_off_and_must_fit() -> None:
@@ -65,8 +43,7 @@ def test_frames_of_fixed_layout_must_have_their_size() -> None:
 
 
 def test_a_long_header_block_goes_out_in_pieces() -> None:
-    frames, rest = split_frames(encode_headers(1, b"a" * 25, True, 10), 16384)
-    assert rest == b""
+    frames = split(encode_headers(1, b"a" * 25, True, 10))
     assert [(kind, flags) for kind, flags, _, _ in frames] == [
         (HEADERS, END_STREAM),
         (CONTINUATION, 0),

@@ -1,5 +1,7 @@
 import pytest
-from hpack import Decoder, Encoder, NeverIndexedHeaderTuple
+from hpack import Decoder, Encoder, HPACKError, NeverIndexedHeaderTuple
+from hypothesis import given, seed, settings
+from hypothesis import strategies as st
 
 from upwell.http.h2.codes import ConnectionViolation, ErrorCode
 from upwell.http.h2.fields import TABLE_UNUSED, encode_fields
@@ -88,3 +90,49 @@ def test_what_we_encode_is_what_hpack_decodes_and_leaves_the_table_alone() -> No
 def test_a_field_that_must_not_be_indexed_leaves_so() -> None:
     (field,) = Decoder().decode(encode_fields([NeverIndexedHeaderTuple(b"authorization", b"secret")]), raw=True)
     assert not field.indexable
+
+
+def _literal(name: bytes, value: bytes) -> bytes:
+    """A literal that is added to the table (RFC 7541, 6.2.1); short enough for one byte of length each."""
+    return b"\x40" + bytes((len(name),)) + name + bytes((len(value),)) + value
+
+
+_pieces = st.one_of(
+    st.tuples(st.sampled_from((b"x-a", b"x-b", b"x-c")), st.sampled_from((b"", b"1", b"v" * 120))).map(
+        lambda field: _literal(*field)
+    ),
+    st.sampled_from((b"\x82", b"\xbe", b"\xbf", b"\xc5", b"\x00\x01n\x01v", b"\x20", b"\x3f\x31", b"\x3f\xe1\x1f")),
+)
+_blocks = st.lists(_pieces, min_size=1, max_size=4).map(b"".join)
+
+
+@seed(20260821)
+@settings(max_examples=300, deadline=None, database=None)
+@given(blocks=st.lists(_blocks, min_size=1, max_size=4), order=st.lists(st.integers(0, 3), min_size=4, max_size=80))
+def test_blocks_mean_what_a_decoder_without_a_memory_says(blocks: list[bytes], order: list[int]) -> None:
+    reader, plain = Reader(), Decoder()
+    for index in order:
+        block = blocks[index % len(blocks)]
+        try:
+            expected = list(plain.decode(block, raw=True))
+        except HPACKError:
+            with pytest.raises(ConnectionViolation):
+                reader.head(block, True)
+            return
+        assert reader.head(block, True) == expected
+
+
+def test_entries_that_are_added_over_and_over_are_those_that_fit() -> None:
+    reader, plain = Reader(), Decoder()
+    first, second = _literal(b"x-a", b"1" * 100) + _literal(b"x-b", b"2"), _literal(b"x-c", b"3" * 90)
+    for _ in range(3):
+        for block in (first, second):
+            assert reader.head(block, True) == list(plain.decode(block, raw=True))
+    made = reader.made
+    for _ in range(700):
+        for block in (first, second, second):
+            reader.head(block, True)
+            plain.decode(block)
+    assert reader.made == made
+    everything = bytes(range(0x80 | 62, 0x80 | 62 + len(plain.header_table.dynamic_entries)))
+    assert reader.head(everything, True) == list(plain.decode(everything, raw=True))

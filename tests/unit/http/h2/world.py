@@ -12,10 +12,21 @@ from tests.unit.http.world import Peer, World, settle
 from upwell.http import Limits
 from upwell.http.h2.downstream import Http2Downstream
 
-__all__ = ["GET", "POST", "Client", "Http2World", "Server"]
+__all__ = ["GET", "POST", "Client", "Http2World", "Server", "split"]
 
 GET = [(":method", "GET"), (":scheme", "http"), (":authority", "app.test"), (":path", "/")]
 POST = [(":method", "POST"), *GET[1:]]
+
+
+def split(data: bytes) -> list[tuple[int, int, int, bytes]]:
+    """Type, flags, stream and payload of each of these frames, which must be complete."""
+    frames = []
+    while data:
+        size, kind, flags, number = int.from_bytes(data[:3], "big"), data[3], data[4], int.from_bytes(data[5:9], "big")
+        assert len(data) >= 9 + size
+        frames.append((kind, flags, number, data[9 : 9 + size]))
+        data = data[9 + size :]
+    return frames
 
 
 class _End:
