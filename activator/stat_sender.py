@@ -16,6 +16,7 @@ from typing import Final
 
 import aiohttp
 
+from upwell.api.names import HEADER_STATS, STATS_TO_ALL
 from upwell.api.objects import Key
 from upwell.api.stat import WireStatMessage, encode_messages
 from upwell.clock import Clock
@@ -137,7 +138,9 @@ class StatSender:
         while True:
             try:
                 # No compression, no sub-protocol: the contract's handshake.
-                async with session.ws_connect(f"ws://{address}/", autoping=False, max_msg_size=2**16) as socket:
+                async with session.ws_connect(
+                    f"ws://{address}/", headers={HEADER_STATS: STATS_TO_ALL}, autoping=False, max_msg_size=2**16
+                ) as socket:
                     backoff.reset()
                     known_down = False
                     self._set_connected(address, True)

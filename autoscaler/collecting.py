@@ -3,6 +3,7 @@
 Source: contract, autoscaler.md 3.2.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from autoscaler.scraper import Scraper
@@ -18,6 +19,7 @@ from upwell.cluster.informer import Informer
 from upwell.cluster.status import apply_status
 from upwell.policy import annotations
 from upwell.policy.collector import CollectionSpec, Collector
+from upwell.policy.memory import RevisionMemory
 from upwell.policy.resolution import normalised_aggregation
 
 __all__ = ["Collecting"]
@@ -34,8 +36,10 @@ class Collecting:
         scraper: Scraper,
         clock: Clock,
         timeline: Timeline,
+        recall: Callable[[Key], tuple[RevisionMemory | None, bool]] = lambda key: (None, False),
     ) -> None:
-        """`collected` are the Metrics."""
+        """`collected` are the Metrics; `recall` gives what a predecessor knew of a revision."""
+        self._recall = recall
         self._client = client
         self._collected = collected
         self._collector = collector
@@ -47,20 +51,24 @@ class Collecting:
         """Collect for Metric `key`, or stop to."""
         found = self._collected.get(*key)
         if found is None or is_deleting(found):
-            self._stop(key)
+            self.stop(key)
             return None
         spec = _spec(found)
-        collection = self._collector.update(key, spec, self._timeline.now())
+        now = self._timeline.now()
+        is_new = key not in self._collector.collections
+        collection = self._collector.update(key, spec, now)
+        memory, _ = self._recall(key) if is_new else (None, False)
+        if memory is not None:
+            memory.replay(collection, now)
         self._scraper.add(key, _labels(found))
         await self._report(found, collection.last_error)
         return None
 
-    def clear(self) -> None:
-        """Forget everything: somebody else collects now."""
-        for key in list(self._collector.collections):
-            self._stop(key)
+    def keys(self) -> list[Key]:
+        return list(self._collector.collections)
 
-    def _stop(self, key: Key) -> None:
+    def stop(self, key: Key) -> None:
+        """Forget a revision: it is gone, or somebody else collects for it."""
         self._scraper.remove(key)
         self._collector.delete(key)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from autoscaler.buckets import StatefulSet
 from upwell.api import names
 from upwell.ports import ConfigError, PortMap
 
@@ -15,7 +16,11 @@ __all__ = ["VARIABLES", "ProcessConfig"]
 
 VARIABLES: Final = (
     ("POD_NAME", "required: identity in leader election"),
-    ("POD_IP", "required: where other replicas reach the leader"),
+    ("POD_IP", "required: where other replicas reach this one"),
+    ("STATEFUL_CONTROLLER_ORDINAL", "this pod of a StatefulSet, such as autoscaler-0: its ordinal is its bucket"),
+    ("STATEFUL_SERVICE_NAME", "the StatefulSet's Service; both or neither"),
+    ("STATEFUL_SERVICE_PORT", "where its pods take statistics (80)"),
+    ("STATEFUL_SERVICE_PROTOCOL", "http or https (http)"),
 )
 
 
@@ -27,6 +32,8 @@ class ProcessConfig:
     pod_ip: str
     ports: PortMap
     system_namespace: str = names.SYSTEM_NAMESPACE
+    stateful_set: StatefulSet | None = None
+    """None: leases say which replica acts for which bucket."""
 
     @property
     def identity(self) -> str:
@@ -41,9 +48,13 @@ class ProcessConfig:
             for name, what in (("POD_NAME", "name"), ("POD_IP", "address"))
             if not env.get(name)
         ]
-        ports = PortMap()
+        ports, stateful_set = PortMap(), None
         try:
             ports = PortMap.from_env(env)
+        except ConfigError as error:
+            problems.append(str(error))
+        try:
+            stateful_set = StatefulSet.from_env(env)
         except ConfigError as error:
             problems.append(str(error))
         if problems:
@@ -53,4 +64,5 @@ class ProcessConfig:
             pod_ip=env["POD_IP"],
             system_namespace=env.get("SYSTEM_NAMESPACE") or names.SYSTEM_NAMESPACE,
             ports=ports,
+            stateful_set=stateful_set,
         )

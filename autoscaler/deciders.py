@@ -9,7 +9,7 @@ that led to them.
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from autoscaler.metrics import AutoscalerMetrics, RevisionLabels, RevisionMetrics
 from autoscaler.pods import Pods
@@ -19,6 +19,7 @@ from upwell.api.objects import Key
 from upwell.clock import Clock
 from upwell.policy.collector import Collector
 from upwell.policy.decider import DECISION_TICK, UNKNOWN_SCALE, DeciderState, Decision, Observation, decide
+from upwell.policy.memory import RevisionMemory, remember, resume
 from upwell.policy.resolution import Settings
 
 __all__ = ["Decider", "Deciders"]
@@ -65,7 +66,10 @@ class Deciders:
         clock: Clock,
         timeline: Timeline,
         on_change: Callable[[Key], None],
+        recall: Callable[[Key], tuple[RevisionMemory | None, bool]] = lambda key: (None, False),
     ) -> None:
+        """`recall` gives what a predecessor knew of a revision, and whether that is all it knew."""
+        self._recall = recall
         self._collector = collector
         self._pods = pods
         self._metrics = metrics
@@ -78,27 +82,42 @@ class Deciders:
     def get(self, key: Key) -> Decider | None:
         return self._deciders.get(key)
 
-    def update(self, key: Key, settings: Settings, labels: RevisionLabels) -> Decider:
-        """The decider of revision `key`, which goes by `settings` from now on."""
+    def update(self, key: Key, settings: Settings, labels: RevisionLabels, replicas: int | None = None) -> Decider:
+        """The decider of revision `key`, which goes by `settings` from now on.
+
+        `replicas` is what the workload of a revision that was scaled before is set to; None for a new one.
+        """
         decider = self._deciders.get(key)
         if decider is None:
-            state = DeciderState.start(settings.decider, self._pods.counts(key).ready, self._timeline.now())
+            state = self._first_state(key, settings, replicas)
             decider = self._deciders[key] = Decider(key, settings, state, self._metrics.of_revision(labels))
             self._rounds.add(key)
         else:
             decider.settings = settings
         return decider
 
+    def _first_state(self, key: Key, settings: Settings, replicas: int | None) -> DeciderState:
+        ready, now = self._pods.counts(key).ready, self._timeline.now()
+        if replicas is None:
+            return DeciderState.start(settings.decider, ready, now)
+        memory, complete = self._recall(key)
+        return resume(settings.decider, ready, replicas, memory, complete, now)
+
+    def keys(self) -> list[Key]:
+        return list(self._deciders)
+
+    def remember(self, key: Key) -> dict[str, Any] | None:
+        """What the next holder of the revision's bucket should know of it."""
+        decider, collection = self._deciders.get(key), self._collector.collections.get(key)
+        if decider is None or collection is None:
+            return None
+        return remember(collection, decider.settings.decider.metric, decider.state, self._timeline.now())
+
     def delete(self, key: Key) -> None:
         decider = self._deciders.pop(key, None)
         if decider is not None:
             self._rounds.remove(key)
             decider.metrics.remove()
-
-    def clear(self) -> None:
-        """Forget everything: somebody else decides now."""
-        for key in list(self._deciders):
-            self.delete(key)
 
     async def run(self) -> None:
         """Decide for each revision every two seconds, until cancelled."""

@@ -112,6 +112,12 @@ class AutoscalerMetrics:
         self.stats_refused = registry.counter(
             "upwell_autoscaler_stats_refused", "Statistics and frames that cannot be true or be read.", ("reason",)
         )
+        self.stats_forwarded = registry.counter(
+            "upwell_autoscaler_stats_forwarded", "Statistics handed on to the replica that acts on them."
+        )
+        self.stats_dropped = registry.counter(
+            "upwell_autoscaler_stats_dropped", "Statistics that could not be handed on.", ("reason",)
+        )
         self.decisions = registry.counter("upwell_autoscaler_decisions", "Decisions made.")
         self.decision_seconds = registry.counter("upwell_autoscaler_decision_seconds", "Time spent on decisions.")
         self.pokes = registry.counter(

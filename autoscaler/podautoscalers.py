@@ -11,44 +11,35 @@ the activator then, so that a restarted autoscaler moves the traffic of every bu
 from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
+from autoscaler.children import Children
 from autoscaler.cluster_settings import ClusterSettings
 from autoscaler.deciders import Decider, Deciders
 from autoscaler.metrics import AutoscalerMetrics, RevisionLabels
 from autoscaler.pods import Pods
 from autoscaler.scaler import Scaler
 from upwell.api import metric, podautoscaler, serverlessservice
-from upwell.api.conditions import FALSE, READY, TRUE, Conditions, keep_transition_times
+from upwell.api.conditions import FALSE, TRUE, Conditions
 from upwell.api.names import CLASS_KPA, LABEL_CONFIGURATION, LABEL_REVISION, LABEL_SERVICE
 from upwell.api.objects import (
     Key,
     Object,
-    annotations_of,
-    is_controlled_by,
     is_deleting,
     key_of,
     labels_of,
-    mutable,
     name_of,
     namespace_of,
 )
-from upwell.api.resources import METRIC, POD_AUTOSCALER, SERVERLESS_SERVICE, Resource
+from upwell.api.resources import METRIC
 from upwell.clock import Clock
-from upwell.cluster.client import Client
-from upwell.cluster.errors import AlreadyExists
 from upwell.cluster.informer import Informer
-from upwell.cluster.status import apply_status
 from upwell.policy.capacity import num_activators
 from upwell.policy.decider import UNKNOWN_SCALE
-from upwell.policy.resolution import Settings, resolve
+from upwell.policy.resolution import Settings
 from upwell.policy.scale_to_zero import ACTIVATING, ACTIVE, INACTIVE, Activity, Outlook, next_activity
 
-__all__ = ["NotOwned", "PodAutoscalers"]
+__all__ = ["PodAutoscalers"]
 
 FEWEST_ACTIVATORS: Final = 2
-
-
-class NotOwned(Exception):  # noqa: N818  # it is what is wrong with the object
-    """An object with the name that ours would have belongs to somebody else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +55,7 @@ class PodAutoscalers:
 
     def __init__(
         self,
-        client: Client,
+        children: Children,
         autoscalers: Informer,
         services: Informer,
         collected: Informer,
@@ -77,7 +68,7 @@ class PodAutoscalers:
         clock: Clock,
     ) -> None:
         """`services` are ServerlessServices, `collected` are Metrics."""
-        self._client = client
+        self._children = children
         self._autoscalers = autoscalers
         self._services = services
         self._collected = collected
@@ -95,45 +86,34 @@ class PodAutoscalers:
             self._deciders.delete(key)
             self._scaler.forget(key)
             return None
-        status: dict[str, Any] = {
-            "serviceName": "",
-            "metricsServiceName": "",
-            **mutable(autoscaler.get("status") or {}),
-        }
-        conditions = _begin(autoscaler, status, self._clock.now())
-        try:
+        async with self._children.new_status(autoscaler) as (status, conditions):
             outcome = await self._bring_up_to_date({**autoscaler, "status": status}, status, conditions)
-        except Exception:
-            # The status says what went wrong, and for which generation.
-            await self._write_status(autoscaler, status)
-            raise
-        await self._write_status(autoscaler, status)
         return outcome.look_again_after
-
-    async def _write_status(self, autoscaler: Object, status: dict[str, Any]) -> None:
-        status["observedGeneration"] = autoscaler["metadata"].get("generation", 0)
-        keep_transition_times((autoscaler.get("status") or {}).get("conditions") or (), status)
-        await apply_status(self._client, POD_AUTOSCALER, autoscaler, status)
 
     async def _bring_up_to_date(self, autoscaler: Object, status: dict[str, Any], conditions: Conditions) -> _Outcome:
         key = key_of(autoscaler)
-        settings = self._resolve(autoscaler)
+        settings = self._settings.of(autoscaler)
         service = self._services.get(*key)
         private = serverlessservice.private_service_name(service) if service is not None else ""
         if service is None or not private:
-            await self._apply_service(autoscaler, service, serverlessservice.PROXY, FEWEST_ACTIVATORS, conditions)
+            await self._children.apply_service(
+                autoscaler, service, serverlessservice.PROXY, FEWEST_ACTIVATORS, conditions
+            )
             conditions.mark_unknown(podautoscaler.SKS_READY, "NotReady", "No Private Service Name")
             outcome = _Outcome(UNKNOWN_SCALE)
         else:
             status["metricsServiceName"] = private
-            decider = self._deciders.update(key, settings, _labels(autoscaler))
+            replicas = self._scaler.replicas(autoscaler) if podautoscaler.is_initialized(status) else None
+            decider = self._deciders.update(key, settings, _labels(autoscaler), replicas)
             activity = _activity(conditions)
             step = await self._scaler.scale(autoscaler, service, settings, activity, decider.desired_scale)
             self._note_poke(decider)
             outcome = _Outcome(step.scale, step.look_again_after)
             await self._apply_metric(autoscaler, settings, private, conditions)
             mode = self._mode(service, decider, activity, outcome.want)
-            service = await self._apply_service(autoscaler, service, mode, self._activators(key, settings), conditions)
+            service = await self._children.apply_service(
+                autoscaler, service, mode, self._activators(key, settings), conditions
+            )
             _mark_service(status, conditions, service)
         self._report(key, settings, status, conditions, outcome.want)
         return outcome
@@ -142,15 +122,6 @@ class PodAutoscalers:
         if decider.poked_at is not None:
             self._metrics.poke_to_scale_seconds.observe(self._clock.monotonic() - decider.poked_at)
             decider.poked_at = None
-
-    def _resolve(self, autoscaler: Object) -> Settings:
-        return resolve(
-            self._settings.autoscaler,
-            annotations_of(autoscaler),
-            container_concurrency=podautoscaler.container_concurrency(autoscaler),
-            reachability=podautoscaler.reachability(autoscaler),
-            progress_deadline=self._settings.progress_deadline,
-        )
 
     def _mode(self, service: Object, decider: Decider, activity: Activity, want: int) -> str:
         if want == UNKNOWN_SCALE and activity is ACTIVE:
@@ -162,38 +133,15 @@ class PodAutoscalers:
         spec = settings.decider
         return num_activators(ready, spec.total_value, spec.target_burst_capacity, settings.activator_capacity)
 
-    async def _apply_service(
-        self, autoscaler: Object, known: Object | None, mode: str, activators: int, conditions: Conditions
-    ) -> Object:
-        spec = serverlessservice.serverless_service_spec(autoscaler, mode, activators)
-        if known is None:
-            wanted = serverlessservice.new_serverless_service(autoscaler, spec)
-            return await self._create(SERVERLESS_SERVICE, wanted, autoscaler, conditions)
-        _check_owner(autoscaler, known, conditions)
-        if known["spec"] == spec:
-            return known
-        return await self._client.update(SERVERLESS_SERVICE, {**known, "spec": spec})
-
     async def _apply_metric(self, autoscaler: Object, settings: Settings, private: str, conditions: Conditions) -> None:
         collection = settings.collection
         target = private if collection.scrapes_pods else ""
         spec = metric.metric_spec(collection.stable_window, collection.panic_window, target)
         known = self._collected.get(namespace_of(autoscaler), name_of(autoscaler))
         if known is None:
-            await self._create(METRIC, metric.new_metric(autoscaler, spec), autoscaler, conditions)
-            return
-        _check_owner(autoscaler, known, conditions)
-        if known["spec"] != spec:
-            await self._client.update(METRIC, {**known, "spec": spec})
-
-    async def _create(self, resource: Resource, wanted: Object, autoscaler: Object, conditions: Conditions) -> Object:
-        try:
-            return await self._client.create(resource, wanted)
-        except AlreadyExists:
-            # Our copy is behind, or it is somebody else's; a difference to what is wanted shows when it catches up.
-            found = await self._client.get(resource, name_of(wanted), namespace_of(wanted))
-            _check_owner(autoscaler, found, conditions)
-            return found
+            await self._children.create(METRIC, metric.new_metric(autoscaler, spec), autoscaler, conditions)
+        else:
+            await self._children.update_spec(METRIC, known, spec, autoscaler, conditions)
 
     def _report(self, key: Key, settings: Settings, status: dict[str, Any], conditions: Conditions, want: int) -> None:
         """The scales and the condition Active, as they are now."""
@@ -232,15 +180,6 @@ def _mark_activity(conditions: Conditions, outlook: Outlook) -> None:
             assert_never(outlook)
 
 
-def _begin(autoscaler: Object, status: dict[str, Any], now: float) -> Conditions:
-    """The conditions at the start of a pass (contract: control-plane.md 1)."""
-    conditions = podautoscaler.CONDITIONS.manage(status, now)
-    conditions.init()
-    if status.get("observedGeneration") != autoscaler["metadata"].get("generation"):
-        conditions.mark_unknown(READY, "NewObservedGenFailure", "unsuccessfully observed a new generation")
-    return conditions
-
-
 def _activity(conditions: Conditions) -> Activity:
     status = conditions.status(podautoscaler.ACTIVE)
     return ACTIVE if status == TRUE else INACTIVE if status == FALSE else ACTIVATING
@@ -262,9 +201,3 @@ def _mark_service(status: dict[str, Any], conditions: Conditions, service: Objec
         conditions.mark_true(podautoscaler.SKS_READY)
     else:
         conditions.mark_unknown(podautoscaler.SKS_READY, "NotReady", serverlessservice.ready_message(service))
-
-
-def _check_owner(autoscaler: Object, known: Object, conditions: Conditions) -> None:
-    if not is_controlled_by(known, autoscaler):
-        podautoscaler.mark_not_owned(conditions, known["kind"], name_of(known))
-        raise NotOwned(f"{known['kind']} {key_of(known)} is not controlled by PodAutoscaler {name_of(autoscaler)}")

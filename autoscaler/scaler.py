@@ -18,7 +18,7 @@ from upwell.cluster.client import Client, PatchType
 from upwell.cluster.errors import ApiError
 from upwell.cluster.informer import Informer
 from upwell.policy.resolution import Settings
-from upwell.policy.scale_to_zero import Activity, Plan, Situation, plan
+from upwell.policy.scale_to_zero import Activity, Plan, Situation, plan, without_a_guess
 from upwell.telemetry import log
 
 __all__ = ["Scaler", "UnknownTarget"]
@@ -60,9 +60,17 @@ class Scaler:
             step = plan(settings, situation, desired, activator_in_path=self._proof(autoscaler, service, situation))
         else:
             self._probe.forget(key_of(autoscaler))
+        step = without_a_guess(step, situation, desired)
         if step.replicas is not None:
             await self._write(autoscaler, target, situation.replicas, step.replicas)
         return step
+
+    def replicas(self, autoscaler: Object) -> int:
+        """What the workload is set to; 0 when it is not there."""
+        try:
+            return self._replicas(self._target(autoscaler))
+        except UnknownTarget:
+            return 0
 
     def forget(self, autoscaler: Key) -> None:
         """The PodAutoscaler is gone."""

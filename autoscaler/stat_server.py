@@ -12,8 +12,9 @@ from typing import Final
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from autoscaler.buckets import BUCKET_PREFIX
 from autoscaler.metrics import AutoscalerMetrics
-from upwell.api.names import AGENT_KUBE, HEADER_KUBELET_PROBE
+from upwell.api.names import AGENT_KUBE, HEADER_KUBELET_PROBE, HEADER_STATS
 from upwell.api.objects import Key
 from upwell.api.stat import Stat, StatError, decode_messages
 from upwell.policy.collector import implausible
@@ -26,9 +27,9 @@ FRAME_MOST: Final = 8 * 2**20
 """Bytes; a frame about 10,000 revisions has under one million."""
 HEARTBEAT_SECONDS: Final = 15.0
 CLOSE_SECONDS: Final = 5.0
-BUCKET_PREFIX: Final = "autoscaler-bucket"
 
-Accept = Callable[[Key, Stat], None]
+Accept = Callable[[Key, Stat, bool], None]
+"""Takes a statistic; the last argument says whether it may have to be handed on to another replica."""
 
 
 class StatServer:
@@ -75,19 +76,21 @@ class StatServer:
         connection = web.WebSocketResponse(heartbeat=HEARTBEAT_SECONDS, compress=False, max_msg_size=FRAME_MOST)
         await connection.prepare(request)
         self._connections.add(connection)
-        LOG.info("an activator connected", peer=request.remote)
+        alone = HEADER_STATS not in request.headers
+        LOG.info("a reporter connected", peer=request.remote)
         try:
             async for message in connection:
                 if message.type is WSMsgType.BINARY:
-                    self._take(message.data)
+                    self._take(message.data, alone)
                 elif message.type is WSMsgType.TEXT:
                     self._refuse("not binary")
         finally:
             self._connections.discard(connection)
-            LOG.info("an activator is gone", peer=request.remote, code=connection.close_code)
+            LOG.info("a reporter is gone", peer=request.remote, code=connection.close_code)
         return connection
 
-    def _take(self, frame: bytes) -> None:
+    def _take(self, frame: bytes, alone: bool) -> None:
+        """`alone`: nobody else gets this frame."""
         try:
             messages = decode_messages(frame)
         except StatError as error:
@@ -99,7 +102,7 @@ class StatServer:
             reason = implausible(message.stat)
             if reason is None:
                 self._metrics.stats_received.inc()
-                self._accept(Key(message.namespace, message.name), message.stat)
+                self._accept(Key(message.namespace, message.name), message.stat, alone)
             else:
                 self._refuse("implausible", revision=f"{message.namespace}/{message.name}", error=reason)
 

@@ -24,6 +24,7 @@ __all__ = [
     "container_concurrency",
     "is_initialized",
     "mark_activating",
+    "mark_failed_create",
     "mark_no_traffic",
     "mark_not_owned",
     "mark_timed_out",
@@ -96,3 +97,7 @@ def mark_timed_out(conditions: Conditions) -> None:
 
 def mark_not_owned(conditions: Conditions, kind: str, name: str) -> None:
     conditions.mark_false(ACTIVE, "NotOwned", f'There is an existing {kind} "{name}" that we do not own.')
+
+
+def mark_failed_create(conditions: Conditions, kind: str, name: str) -> None:
+    conditions.mark_false(ACTIVE, "FailedCreate", f'Failed to create {kind} "{name}".')

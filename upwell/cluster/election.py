@@ -5,7 +5,7 @@ pod it was, so a lease whose pod does not exist any more, as after a crash of it
 holder's place. A pod that still exists, in whatever state, is waited for.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from upwell.api.config_leader_election import LeaderElectionConfig, parse_leader_election
@@ -25,7 +25,13 @@ CONFIG_MAP: Final = "config-leader-election"
 
 
 def candidate(
-    client: Client, lease: str, namespace: str, identity: str, data: Mapping[str, str], clock: Clock
+    client: Client,
+    lease: str,
+    namespace: str,
+    identity: str,
+    data: Mapping[str, str],
+    clock: Clock,
+    hesitation: Callable[[], float] | None = None,
 ) -> LeaderElector:
     """A candidate with the times in the config map's `data`, or the defaults where they cannot be used.
 
@@ -45,6 +51,7 @@ def candidate(
         renew_deadline=times.renew_deadline,
         retry_period=times.retry_period,
         clock=clock,
+        hesitation=hesitation,
     )
 
 

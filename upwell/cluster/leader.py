@@ -46,8 +46,12 @@ class LeaderElector:
         renew_deadline: float = 10,
         retry_period: float = 2,
         clock: Clock | None = None,
+        hesitation: Callable[[], float] | None = None,
     ) -> None:
-        """`identity` tells candidates apart; the times are in seconds."""
+        """`identity` tells candidates apart; the times are in seconds.
+
+        `hesitation` says how long to leave a free lease to others, for whoever has work enough.
+        """
         self.is_leader = False
         self._client = client
         self._name = name
@@ -57,6 +61,7 @@ class LeaderElector:
         self._renew_deadline = renew_deadline
         self._retry_period = retry_period
         self._clock = clock or SystemClock()
+        self._hesitation = hesitation or (lambda: 0.0)
         self._seen: tuple[Any, ...] | None = None
         self._seen_at = 0.0
 
@@ -125,7 +130,10 @@ class LeaderElector:
                 self._observe(await self._client.create(LEASE, lease))
                 return True
             self._observe(lease)
-            if self._held_by_other() and self._clock.monotonic() - self._seen_at < self._duration_of(lease):
+            waits = self._duration_of(lease) if self._held_by_other() else 0.0
+            if not self.is_leader and not self._holds():
+                waits += self._hesitation()
+            if self._clock.monotonic() - self._seen_at < waits:
                 return False
             lease = mutable(lease)
             lease["spec"] = self._spec(lease.get("spec") or {})
@@ -157,6 +165,9 @@ class LeaderElector:
     def _held_by_other(self) -> bool:
         holder = self._seen[0] if self._seen else None
         return bool(holder) and holder != self._identity
+
+    def _holds(self) -> bool:
+        return self._seen is not None and self._seen[0] == self._identity
 
     def _duration_of(self, lease: Object) -> float:
         return float((lease.get("spec") or {}).get("leaseDurationSeconds") or self._lease_duration)

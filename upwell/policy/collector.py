@@ -10,6 +10,7 @@ argument. Source of the rules: contract, autoscaler.md 4.1, 5.1 and 6.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, NamedTuple, TypeVar
 
@@ -112,6 +113,20 @@ class Collection:
         if self.spec.scrapes_pods and stable.is_empty(now):
             return None
         return Averages(stable.average(now), panic.average(now))
+
+    def contents(self, metric: str) -> tuple[int, list[float]]:
+        """What the stable window of `metric` holds: the second of the newest bucket, and all of them, oldest first."""
+        return (self._requests if metric == METRIC_RPS else self._concurrency).contents()
+
+    def replay(self, metric: str, newest: int, values: Sequence[float]) -> None:
+        """Take over `contents` of another collection, of which `newest` may have been moved."""
+        if metric == METRIC_RPS:
+            stable, panic = self._requests, self._panic_requests
+        else:
+            stable, panic = self._concurrency, self._panic_concurrency
+        for second, value in enumerate(values, newest - len(values) + 1):
+            stable.record(second, value)
+            panic.record(second, value)
 
     def update(self, spec: CollectionSpec, now: float) -> None:
         """Go on with other windows or another target; the way of averaging stays what it was at the start."""

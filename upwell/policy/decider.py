@@ -4,7 +4,8 @@
 pod, over a long (stable) and a short (panic) window; keeps each within a factor of the pods there are; and follows
 the stable one until the short one shows a burst that the ready pods could not bear. Then it panics: it follows the
 higher of the two and never goes down until a whole stable window has passed without another burst. A delay, if one
-is set, holds the highest wish of the recent past. Bounds by minimum and maximum scale come later
+is set, holds the highest wish of the recent past. A state that was taken over from another process may hold pods for a
+while (`upwell.policy.memory`). Bounds by minimum and maximum scale come later
 (`upwell.policy.scale_to_zero`).
 
 `DeciderState` is what must persist between decisions; `decide` changes it in place. `Decision` keeps the numbers
@@ -71,6 +72,15 @@ class DeciderState:
     max_panic_pods: int = 0
     """The most pods wished for in this panic."""
     delay: SlidingMaximum | None = None
+    held_pods: int = 0
+    """No fewer than these until `held_until`, because what was decided before is not known."""
+    held_until: float = 0.0
+    """Unix seconds."""
+
+    def hold(self, pods: int, until: float) -> None:
+        """Have at least `pods` until then, whatever the windows say; they may have missed something."""
+        self.held_pods = pods
+        self.held_until = until
 
     @classmethod
     def start(cls, spec: DeciderSpec, ready_pods: int, now: float) -> "DeciderState":
@@ -107,6 +117,8 @@ class Decision(NamedTuple):
     """Pods to have, before minimum and maximum scale."""
     excess_burst_capacity: int
     """Room left on top of target_burst_capacity; negative means activators should be in the path."""
+    held: int = 0
+    """No fewer pods, because the decider has just taken over; 0 when it holds none."""
 
 
 def decide(spec: DeciderSpec, state: DeciderState, observation: Observation, now: float) -> Decision:
@@ -134,9 +146,12 @@ def decide(spec: DeciderSpec, state: DeciderState, observation: Observation, now
     undelayed = desired = min(desired, INT32_MAX)
     if state.delay is not None and spec.reachable:
         desired = state.delay.record(now, desired)
+    held = state.held_pods if now < state.held_until and spec.reachable else 0
+    if held > desired:
+        desired = held
     excess = _excess_burst_capacity(spec, observation)
     return Decision(
-        now, spec, observation, wanted_stable, wanted_panic, lowest, highest, in_panic, undelayed, desired, excess
+        now, spec, observation, wanted_stable, wanted_panic, lowest, highest, in_panic, undelayed, desired, excess, held
     )
 
 

@@ -17,7 +17,18 @@ from typing import Final
 from upwell.policy.decider import UNKNOWN_SCALE
 from upwell.policy.resolution import Settings
 
-__all__ = ["ACTIVATING", "ACTIVE", "INACTIVE", "Activity", "Outlook", "Plan", "Situation", "next_activity", "plan"]
+__all__ = [
+    "ACTIVATING",
+    "ACTIVE",
+    "INACTIVE",
+    "Activity",
+    "Outlook",
+    "Plan",
+    "Situation",
+    "next_activity",
+    "plan",
+    "without_a_guess",
+]
 
 
 class Activity(StrEnum):
@@ -86,6 +97,18 @@ def plan(settings: Settings, situation: Situation, desired: int, *, activator_in
     if settings.decider.target_burst_capacity != -1 and not activator_in_path:
         return Plan(0, needs_proof=activator_in_path is None)
     return _remove_last_pods(settings, situation)
+
+
+def without_a_guess(step: Plan, situation: Situation, desired: int) -> Plan:
+    """`step`, but for taking pods away from a revision that has been scaled before while the scale is not known.
+
+    A decider that just took over a revision in the middle of its start knows none yet; the minimum is no reason to
+    stop the pods that somebody waits for.
+    """
+    replicas = step.replicas
+    if desired >= 0 or not situation.initialized or replicas is None or not 0 < replicas < situation.replicas:
+        return step
+    return Plan(situation.replicas, look_again_after=step.look_again_after)
 
 
 def _within_bounds(settings: Settings, situation: Situation, desired: int) -> int:

@@ -86,6 +86,18 @@ class Window(ABC):
             self._total += value
         self._first = self._last - (old_size - 1)
 
+    def contents(self) -> tuple[int, list[float]]:
+        """The number of the newest bucket, and all buckets from the first write on, the oldest first; (0, []) if none.
+
+        Recording them one by one into an empty window makes one that averages alike.
+        """
+        if self._last == _NEVER:
+            return 0, []
+        filled = min(self._last - self._first + 1, self._size)
+        return self._last, [
+            self._buckets[index % self._size] for index in range(self._last - filled + 1, self._last + 1)
+        ]
+
     @abstractmethod
     def average(self, now: float) -> float:
         """The average as of `now`; 0 when nothing was written within the window."""
@@ -159,6 +171,10 @@ class SlidingMaximum:
         self._size = math.ceil(window / granularity)
         # (bucket, value), both strictly ordered: a value is forgotten once a newer one is as high.
         self._falling: deque[tuple[int, int]] = deque()
+
+    def contents(self) -> list[tuple[int, int]]:
+        """What later maxima depend on, as (bucket, value), the oldest and highest first."""
+        return list(self._falling)
 
     def record(self, at: float, value: int) -> int:
         """Take `value` in and return the maximum as of `at`; a time before the newest counts as the newest."""

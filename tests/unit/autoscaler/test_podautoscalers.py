@@ -8,10 +8,11 @@ import pytest
 import pytest_asyncio
 
 from autoscaler.activator_probe import ActivatorProbe
+from autoscaler.children import Children, NotOwned
 from autoscaler.cluster_settings import ClusterSettings
 from autoscaler.deciders import Deciders
 from autoscaler.metrics import AutoscalerMetrics
-from autoscaler.podautoscalers import NotOwned, PodAutoscalers
+from autoscaler.podautoscalers import PodAutoscalers
 from autoscaler.pods import Pods
 from autoscaler.scaler import Scaler, UnknownTarget
 from autoscaler.timeline import Timeline
@@ -81,7 +82,7 @@ class Scene:
         self.probe = ActivatorProbe(fetcher, lambda *_: [address], clock, self.proofs.append)
         self.deciders = Deciders(self.collector, self.pods, metrics, clock, self.timeline, lambda key: None)
         self.subject = PodAutoscalers(
-            self.api,
+            Children(self.api, clock),
             self.informers[POD_AUTOSCALER],
             self.informers[SERVERLESS_SERVICE],
             self.informers[METRIC],
@@ -282,7 +283,7 @@ async def test_the_last_pod_goes_after_window_proof_and_grace(scene: Scene) -> N
 async def test_a_restarted_autoscaler_leaves_an_active_revision_as_it_is(scene: Scene) -> None:
     await scene.bring_up(target_burst_capacity="0")
     assert scene.spec("mode") == "Serve"
-    scene.deciders.clear()
+    scene.deciders.delete(Key("default", "hello"))
 
     await scene.reconcile()
 
