@@ -105,7 +105,9 @@ class Activator:
             wanted = key_from_host(request.host, self._cluster_domain) or ("", named.decode("latin-1"))
         traffic = self._traffics.get(wanted) or self._traffic_for(Key(*wanted))
         if traffic is None:
+            trace = self._shared.observers.began(exchange)
             exchange.respond(*_not_found(wanted[1]))
+            self._shared.observers.unknown(exchange, trace)
         else:
             traffic.arrive(exchange)
 

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 from upwell.api import names
 from upwell.policy.durations import parse_duration, seconds
 from upwell.ports import ConfigError, PortMap
+from upwell.telemetry.tracing_settings import VARIABLES as TRACING_VARIABLES
 
 __all__ = ["VARIABLES", "ActivatorConfig"]
 
@@ -23,6 +24,9 @@ VARIABLES: Final = (
     ("PROBE_FREQUENCY", "longest pause between two probes of a pod that is not ready (200ms)"),
     ("ACTIVATOR_QUEUE_LIMIT", "requests that may wait for one revision (10000)"),
     ("ACTIVATOR_DRAIN_SECONDS", "time between SIGTERM and the closing of the listeners (45)"),
+    ("ACTIVATOR_FLIPS", "take part in pointing public addresses at activators or pods; false beside Knative's (true)"),
+    ("UPWELL_SERVER_TIMING", "add Server-Timing with a cold start's phases to its answer (false)"),
+    *((name, f"{about} ({default})" if default else about) for name, default, about in TRACING_VARIABLES),
 )
 
 Value = TypeVar("Value")
@@ -45,6 +49,9 @@ class ActivatorConfig:
     """Past it a request is answered 503: one that would wait for minutes costs memory and helps nobody."""
     drain_seconds: float = 45.0
     """Long enough for every proxy in a cluster to learn that this activator is going."""
+    flips: bool = True
+    """Whether this activator may become the one that writes public addresses."""
+    server_timing: bool = False
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "ActivatorConfig":
@@ -62,6 +69,8 @@ class ActivatorConfig:
             probe_frequency=read.value("PROBE_FREQUENCY", 0.2, _duration),
             queue_limit=read.value("ACTIVATOR_QUEUE_LIMIT", 10_000, _whole),
             drain_seconds=read.value("ACTIVATOR_DRAIN_SECONDS", 45.0, _seconds),
+            flips=read.value("ACTIVATOR_FLIPS", True, _boolean),
+            server_timing=read.value("UPWELL_SERVER_TIMING", False, _boolean),
         )
         read.raise_errors()
         return config
@@ -106,6 +115,12 @@ def _whole(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise ValueError("it has to be a whole number, for example 100")
     return int(text)
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError("it has to be true or false")
+    return text.lower() == "true"
 
 
 def _seconds(text: str) -> float:

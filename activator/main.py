@@ -11,16 +11,20 @@ from collections.abc import Iterable, Mapping
 from activator.application import Activator
 from activator.config import VARIABLES, ActivatorConfig
 from activator.metrics import Metrics
+from activator.observing import CONFIG_MAP, Observers
 from activator.probe_answers import Health
 from activator.probing import Prober
 from activator.reporter import ConcurrencyReporter
 from activator.sks_reconciler import ServerlessServices
 from activator.stat_sender import StatSender
+from activator.tracing_setup import TracingSetup, resource_attributes
 from activator.traffic import Shared
+from activator.waiting_page import Visits
 from upwell.api import names
 from upwell.api.resources import CORE_SERVICE, ENDPOINT_SLICE, POD_AUTOSCALER, REVISION, SERVERLESS_SERVICE
 from upwell.clock import SystemClock
 from upwell.cluster.client import Client
+from upwell.cluster.configmaps import ConfigMaps
 from upwell.cluster.endpoints import Address, EndpointTracker
 from upwell.cluster.informer import Informer
 from upwell.cluster.runtime import run_component, running
@@ -49,14 +53,19 @@ async def serve(env: Mapping[str, str], stop: asyncio.Event) -> None:
     config = ActivatorConfig.from_env(env)
     client = await Client.connect(env.get("KUBECONFIG") or None)
     try:
-        await _serve(config, client, stop)
+        await _serve(config, env, client, stop)
     finally:
         await client.close()
 
 
-async def _serve(config: ActivatorConfig, client: Client, stop: asyncio.Event) -> None:
+async def _serve(config: ActivatorConfig, env: Mapping[str, str], client: Client, stop: asyncio.Event) -> None:
     clock = SystemClock()
-    metrics = Metrics()
+    resource = resource_attributes(config, env)
+    metrics = Metrics(resource)
+    observers = Observers(metrics, clock, server_timing=config.server_timing)
+    tracing = TracingSetup(observers, resource, env)
+    settings = ConfigMaps(client, config.system_namespace, clock=clock)
+    settings.on_change(lambda name: _configure(observers, tracing, settings, name))
     health = Health()
     engine = Engine(limits=Limits(idle_connections=config.idle_connections_per_pod), component=b"activator")
     revisions = Informer(client, REVISION, clock=clock)
@@ -77,6 +86,7 @@ async def _serve(config: ActivatorConfig, client: Client, stop: asyncio.Event) -
         identity=config.pod_name,
         clock=clock,
     )
+    visits = Visits(reporter.request_out, clock)
     background = {
         "revisions": revisions.run(),
         "pod autoscalers": autoscalers.run(),
@@ -85,10 +95,14 @@ async def _serve(config: ActivatorConfig, client: Client, stop: asyncio.Event) -
         "services": services.run(),
         "reporter": reporter.run(),
         "stat sender": sender.run(),
-        "endpoint flips": reconciler.run(),
+        "waiting page visits": visits.run(),
+        "config maps": settings.run(),
+        "tracing": tracing.run(),
     }
+    if config.flips:
+        background["endpoint flips"] = reconciler.run()
     async with running(background) as tasks:
-        shared = Shared(engine, prober, tasks, reporter, metrics, clock, config.queue_limit)
+        shared = Shared(engine, prober, tasks, reporter, metrics, observers, visits, clock, config.queue_limit)
         activator = Activator(
             shared,
             revisions,
@@ -129,6 +143,12 @@ async def _drain(health: Health, engine: Engine, config: ActivatorConfig) -> Non
     await asyncio.sleep(config.drain_seconds)
     complete = await engine.drain(DRAIN_MOST_SECONDS)
     LOG.info("drained", complete=complete)
+
+
+def _configure(observers: Observers, tracing: TracingSetup, settings: ConfigMaps, name: str) -> None:
+    if name == CONFIG_MAP:
+        observers.configure(settings.get(name))
+        tracing.configure(settings.get(name))
 
 
 def _own_address(config: ActivatorConfig, port_name: str) -> Address:

@@ -7,8 +7,9 @@ is meant is said by two headers that the ingress sets, else by a cluster-local h
 from dataclasses import dataclass
 from typing import Any, Final
 
+from activator.waiting_page import WaitingPage, read_waiting_page
 from upwell.api import names
-from upwell.api.objects import Key, Object, key_of, labels_of
+from upwell.api.objects import Key, Object, annotations_of, key_of, labels_of
 
 __all__ = ["Revision", "key_from_host", "read_revision"]
 
@@ -32,6 +33,8 @@ class Revision:
     """Whether a pod may be used before Kubernetes says that it is ready, because its sidecar says so."""
     service: str
     configuration: str
+    waiting_page: WaitingPage | None
+    """What browsers are shown while no pod is ready; None: they wait as all others."""
 
     @property
     def metric_labels(self) -> tuple[str, str, str, str]:
@@ -57,6 +60,7 @@ def read_revision(obj: Object) -> Revision:
         probe_early=_may_probe_early(serving, containers),
         service=labels.get(names.LABEL_SERVICE, ""),
         configuration=labels.get(names.LABEL_CONFIGURATION, ""),
+        waiting_page=read_waiting_page(labels.get(names.LABEL_SERVICE) or key.name, annotations_of(obj)),
     )
 
 

@@ -14,18 +14,21 @@ from typing import TYPE_CHECKING, Any, Final
 from activator.backends import Backends
 from activator.cold_start import ColdStart
 from activator.metrics import Metrics, RevisionMetrics
+from activator.observing import Observers
 from activator.probe_answers import text
 from activator.reporter import ConcurrencyReporter
 from activator.revisions import Revision
+from activator.waiting_page import Visits, is_navigation
 from upwell.api import names
 from upwell.clock import Clock
 from upwell.cluster.endpoints import Address
-from upwell.http import Engine, Exchange, FailureKind, Outcome, Upstream, UpstreamFailure
+from upwell.http import Engine, Exchange, FailureKind, Upstream, UpstreamFailure
 from upwell.policy.picking import Pod
 from upwell.policy.throttler import QueueFull, Throttler
 
 if TYPE_CHECKING:
     from activator.probing import Prober
+    from upwell.telemetry.request_trace import Trace
 
 __all__ = ["QUEUE_FULL", "Passage", "Shared", "Traffic"]
 
@@ -56,6 +59,8 @@ class Shared:
         tasks: asyncio.TaskGroup,
         reporter: ConcurrencyReporter,
         metrics: Metrics,
+        observers: Observers,
+        visits: Visits,
         clock: Clock,
         queue_limit: int,
     ) -> None:
@@ -64,6 +69,8 @@ class Shared:
         self.tasks = tasks
         self.reporter = reporter
         self.metrics = metrics
+        self.observers = observers
+        self.visits = visits
         self.clock = clock
         self.queue_limit = queue_limit
 
@@ -71,7 +78,7 @@ class Shared:
 class Passage:
     """One request's state here; the exchange's context."""
 
-    __slots__ = ("address", "cold", "pod", "queued", "traffic")
+    __slots__ = ("address", "cold", "first_byte", "forwarded", "pod", "queued", "trace", "traffic", "visit")
 
     def __init__(self, traffic: "Traffic") -> None:
         self.traffic = traffic
@@ -83,6 +90,13 @@ class Passage:
         """When it began to wait, 0 if it did not."""
         self.cold = False
         """Whether there was no pod at all when it came."""
+        self.forwarded = 0.0
+        """When it was first sent to a pod, if it had to wait for one."""
+        self.first_byte = 0.0
+        """When the answer began; only of cold ones."""
+        self.trace: Trace | None = None
+        self.visit = 0
+        """Seconds until its sender should be back, if it was answered with the waiting page."""
 
 
 class _Destination:
@@ -116,6 +130,9 @@ class Traffic:
         passage = exchange.context = Passage(self)
         # Told before anything else: at zero, this is what starts a pod.
         self._shared.reporter.request_in(revision)
+        tracing = self._shared.observers.tracing
+        if tracing is not None:
+            passage.trace = tracing.begin(exchange.request.fields)
         exchange.retry_unsent = True
         exchange.set_timeouts(
             revision.timeout, revision.response_start_timeout, revision.idle_timeout, body=TIMEOUT_BODY
@@ -131,6 +148,18 @@ class Traffic:
         passage.queued = self._shared.clock.monotonic()
         passage.cold = not self._addresses
         self._metrics.queued.value += 1
+        if passage.cold:
+            self._wait_cold(exchange, passage)
+
+    def _wait_cold(self, exchange: Exchange, passage: Passage) -> None:
+        """There is no pod at all: people are shown a page where the revision has one, programs wait."""
+        page = self.revision.waiting_page
+        if page is not None and is_navigation(exchange.request):
+            passage.visit = page.refresh
+            self._metrics.page_shown()
+            exchange.respond(*page.answer())
+        else:
+            self._shared.observers.waits_for_pod(exchange)
 
     def ended(self, exchange: Exchange, passage: Passage) -> None:
         """A request is over, whatever became of it."""
@@ -139,7 +168,10 @@ class Traffic:
             self._pump()
         elif self.throttler.cancel(exchange):
             self._metrics.queued.value -= 1
-        self._shared.reporter.request_out(self.revision.key)
+        if passage.visit:
+            self._shared.visits.add(self.revision.key, passage.visit)
+        else:
+            self._shared.reporter.request_out(self.revision.key)
         self._observe(exchange, passage)
 
     def failed(self, exchange: Exchange, passage: Passage, failure: UpstreamFailure) -> None:
@@ -190,8 +222,11 @@ class Traffic:
         """Send on everyone for whom there is a slot."""
         while (taken := self.throttler.take()) is not None:
             exchange, pod = taken
+            passage: Passage = exchange.context
             self._metrics.queued.value -= 1
-            self._forward(exchange, exchange.context, pod)
+            if passage.queued and not passage.forwarded:
+                passage.forwarded = self._shared.clock.monotonic()
+            self._forward(exchange, passage, pod)
 
     def _forward(self, exchange: Exchange, passage: Passage, pod: Pod) -> None:
         passage.pod = pod
@@ -202,15 +237,16 @@ class Traffic:
             destination = pod.target = _Destination(address, self._shared.engine.upstream(address.host, address.port))
         passage.address = destination.address
         request = exchange.request
+        remove: frozenset[bytes]
+        add: tuple[tuple[bytes, bytes], ...]
         if request.fields.get(b"k-original-host"):
-            exchange.forward(destination.upstream, host=destination.host, remove=_REMOVED, add=(_PROXY,))
+            remove, add = _REMOVED, (_PROXY,)
         else:
-            exchange.forward(
-                destination.upstream,
-                host=destination.host,
-                remove=_REMOVED_WITH_HOST,
-                add=(_PROXY, (_ORIGINAL_HOST, request.host)),
-            )
+            remove, add = _REMOVED_WITH_HOST, (_PROXY, (_ORIGINAL_HOST, request.host))
+        trace = passage.trace
+        if trace is not None:
+            remove, add = remove | trace.remove, (*add, *trace.add)
+        exchange.forward(destination.upstream, host=destination.host, remove=remove, add=add)
 
     def _leave_pod(self, passage: Passage) -> None:
         pod, passage.pod = passage.pod, None
@@ -220,11 +256,11 @@ class Traffic:
 
     def _observe(self, exchange: Exchange, passage: Passage) -> None:
         now = self._shared.clock.monotonic()
-        self._metrics.ended(exchange, now - exchange.started)
-        if passage.cold and exchange.outcome is Outcome.COMPLETED:
-            histograms = self._shared.metrics.cold_start_phases
-            for phase, seconds in self.cold_start.phases(exchange.started, passage.queued, now).items():
-                histograms[phase].observe(seconds)
+        started, observers = exchange.started, self._shared.observers
+        proxied = now - (passage.forwarded or started) if exchange.attempts else None
+        self._metrics.ended(exchange, now - started, proxied)
+        if passage.cold or passage.trace is not None or observers.request_log is not None:
+            observers.ended(exchange, passage, now)
 
 
 def _failed_answer(failure: UpstreamFailure) -> Any:

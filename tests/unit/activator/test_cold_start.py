@@ -17,7 +17,7 @@ def test_each_phase_lasts_from_the_moment_before() -> None:
     for moment, now in MOMENTS:
         cold_start.mark(moment, now)
 
-    phases = cold_start.phases(arrived=0.5, queued=1.0, answered=9.0)
+    phases = cold_start.phases(arrived=0.5, queued=1.0, first_byte=9.0)
 
     assert phases == {
         "queued": 0.5,
@@ -25,7 +25,7 @@ def test_each_phase_lasts_from_the_moment_before() -> None:
         "pod_created": 1.0,
         "sidecar_up": 2.0,
         "app_ready": 3.0,
-        "answered": 1.0,
+        "first_byte": 1.0,
     }
 
 

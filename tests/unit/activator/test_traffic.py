@@ -7,10 +7,12 @@ from typing import Any, cast
 
 from activator.application import Activator
 from activator.metrics import Metrics
+from activator.observing import Observers
 from activator.probe_answers import Health
 from activator.probing import Prober
 from activator.reporter import ConcurrencyReporter
 from activator.traffic import Shared, Traffic
+from activator.waiting_page import Visits
 from upwell.api.names import LABEL_SLICE_SERVICE
 from upwell.api.objects import Object
 from upwell.api.resources import ENDPOINT_SLICE, POD_AUTOSCALER, REVISION, Resource
@@ -37,6 +39,8 @@ class NotedExchange:
         self.started = 0.0
         self.attempts = 0
         self.status = 0
+        self.request_bytes = self.response_bytes = 0
+        self.on_head: Any = None
         self.outcome: Outcome | None = None
         self.retry_unsent = False
         self.went_to: list[str] = []
@@ -111,7 +115,11 @@ class Story:
         self.clock = FakeClock()
         self.reporter = ConcurrencyReporter("me", lambda _: None, self.clock, self.metrics.concurrency)
         engine, prober = cast("Engine", self.engine), cast("Prober", self.prober)
-        shared = Shared(engine, prober, tasks, self.reporter, self.metrics, self.clock, queue_limit)
+        observers = Observers(self.metrics, self.clock)
+        self.visits = Visits(self.reporter.request_out, self.clock)
+        shared = Shared(
+            engine, prober, tasks, self.reporter, self.metrics, observers, self.visits, self.clock, queue_limit
+        )
         self.revisions, self.slices = informer(REVISION), informer(ENDPOINT_SLICE)
         self.activator = Activator(
             shared,
