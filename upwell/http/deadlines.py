@@ -63,6 +63,10 @@ class DeadlineQueue(Generic[Owner]):
         self._due.pop(owner, None)
         self.add(owner, now)
 
+    def first(self) -> Owner:
+        """Whose time runs out first; there has to be one."""
+        return next(iter(self._due))
+
     def expire(self, now: float) -> float:
         """Let go of those whose time has come; return when the next is due (`inf` when nobody waits)."""
         late = []

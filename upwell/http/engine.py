@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from upwell.clock import Clock, SystemClock
 from upwell.http.deadlines import Deadlines
+from upwell.http.dial import SecureDialer
 from upwell.http.downstream import DownstreamConnection
 from upwell.http.exchange import Exchange
 from upwell.http.fetch import FetchResult, FetchSide
@@ -69,7 +70,7 @@ class Engine:
         self.upstream_connections: dict[UpstreamConnection, None] = {}
         self.deadlines = Deadlines(clock or SystemClock(), self.loop)
         self.now = self.deadlines.now
-        self._upstreams: dict[tuple[str, int], Upstream] = {}
+        self._upstreams: dict[tuple[str, int, SecureDialer | None], Upstream] = {}
         self._timeouts: dict[tuple[float, float, float, bytes], Timeouts] = {}
         self._listeners: list[Listener] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -108,17 +109,23 @@ class Engine:
         self._listeners.append(listener)
         return listener
 
-    def upstream(self, host: str, port: int, idle_limit: int | None = None) -> Upstream:
-        """The endpoint at this address, with its pool; the same object as long as it is not discarded."""
-        found = self._upstreams.get((host, port))
+    def upstream(
+        self, host: str, port: int, idle_limit: int | None = None, secure: SecureDialer | None = None
+    ) -> Upstream:
+        """The endpoint at this address, with its pool; the same object as long as it is not discarded.
+
+        With `secure` its connections have TLS.
+        """
+        key = (host, port, secure)
+        found = self._upstreams.get(key)
         if found is None:
             limit = self.limits.idle_connections if idle_limit is None else idle_limit
-            found = self._upstreams[host, port] = Upstream(self, host, port, limit)
+            found = self._upstreams[key] = Upstream(self, host, port, limit, secure)
         return found
 
     def discard(self, upstream: Upstream) -> None:
         """Forget an endpoint that is no more: idle connections close, exchanges under way finish."""
-        key = (upstream.host, upstream.port)
+        key = (upstream.host, upstream.port, upstream.secure)
         if self._upstreams.get(key) is upstream:
             del self._upstreams[key]
         upstream.close()
@@ -189,6 +196,14 @@ class Engine:
         task = self.loop.create_task(coroutine, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def bound_idle_connections(self) -> None:
+        """A connection to an upstream has become idle: if there are too many in all, the one unused longest goes."""
+        idle = self.idle_connections
+        if len(idle) > self.limits.idle_connections_total:
+            oldest = idle.first()
+            idle.discard(oldest)
+            oldest.idle_too_long()
 
     def exchange_ended(self) -> None:
         self.in_flight -= 1

@@ -51,6 +51,8 @@ class FailureKind(Enum):
     """No connection: refused, unreachable, or no such address. Nothing was sent."""
     CONNECT_TIMEOUT = "connect-timeout"
     """No connection in time. Nothing was sent."""
+    TLS = "tls"
+    """No connection: TLS failed, or the other end is not who it should be. Nothing was sent."""
     RESET = "reset"
     """The connection ended after the request, or a part of it, was sent."""
     BAD_RESPONSE = "bad-response"

@@ -70,6 +70,7 @@ class Exchange:
         "context",
         "host",
         "on_head",
+        "on_kept",
         "outcome",
         "remove",
         "request",
@@ -113,6 +114,9 @@ class Exchange:
         """Set by the application: take an answer marked `Upwell-Error: …; unsent` for a retryable failure."""
         self.on_head: Callable[[Exchange, ResponseHead], None] | None = None
         """Set by the application: called with the upstream's response head before it goes to the client."""
+        self.on_kept: Callable[[Exchange, int], None] | None = None
+        """Set by the application: called with the size of each further piece of the request's body that comes in
+        while no upstream takes it; it may `hold_body`."""
         self.host: bytes | None = None
         self.remove = _NOTHING
         self.add: Sequence[tuple[bytes, bytes]] = ()
@@ -193,6 +197,10 @@ class Exchange:
         self._leave_upstream()
         self._answer(error_response(self._engine.component, status, reason, text), text, Outcome.COMPLETED)
 
+    def hold_body(self) -> None:
+        """Read no more of the body until an upstream takes it."""
+        self._downstream.hold_body(True)
+
     # What the downstream side reports.
 
     def request_data(self, data: bytes) -> None:
@@ -207,8 +215,11 @@ class Exchange:
             self._kept_size += size
             if attempt is not None:
                 self._forget_long_body()
-            elif self._kept_size >= self._engine.limits.held_bytes:
-                self._downstream.hold_body(True)
+            else:
+                if self.on_kept is not None:
+                    self.on_kept(self, size)
+                if self._kept_size >= self._engine.limits.held_bytes:
+                    self.hold_body()
         if attempt is not None:
             attempt.send_body(data)
 

@@ -40,6 +40,8 @@ class Limits:
     """How long an upstream may take to answer `Expect: 100-continue` before the engine says 100 itself."""
     idle_connections: int = 1000
     """Kept-alive connections per upstream."""
+    idle_connections_total: int = 100_000
+    """Kept-alive connections to all upstreams; past it the one unused longest is closed."""
     idle_connection_timeout: float = 90.0
     """How long a kept-alive connection to an upstream may stay unused."""
     linger_timeout: float = 5.0

@@ -8,7 +8,7 @@ gives back; there are never more being opened than exchanges waiting when they w
 import asyncio
 from typing import TYPE_CHECKING
 
-from upwell.http.dial import DialError, dial
+from upwell.http.dial import DialError, SecureDialer, dial
 from upwell.http.errors import FailureKind
 from upwell.http.message import HTTP_2, IDEMPOTENT_METHODS
 from upwell.http.sides import UpstreamSide
@@ -38,14 +38,19 @@ class Upstream:
         "idle_limit",
         "in_flight",
         "port",
+        "secure",
     )
 
-    def __init__(self, engine: "Engine", host: str, port: int, idle_limit: int) -> None:
+    def __init__(
+        self, engine: "Engine", host: str, port: int, idle_limit: int, secure: SecureDialer | None = None
+    ) -> None:
         self.engine = engine
         self.host = host
         self.port = port
         self.authority = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode()
         """For a Host field where the client gave none."""
+        self.secure = secure
+        """Opens its connections where they have TLS."""
         self.in_flight = 0
         """Exchanges forwarded here and not yet over, those that wait for a connection included."""
         self.idle_limit = idle_limit
@@ -121,6 +126,7 @@ class Upstream:
         else:
             self._idle.append(connection)
             self.engine.idle_connections.add(connection, self.engine.now())
+            self.engine.bound_idle_connections()
 
     def connection_lost(self, connection: UpstreamConnection) -> None:
         """A connection is gone; if it was idle, nobody gets it any more."""
@@ -150,7 +156,7 @@ class Upstream:
     async def _connect(self) -> None:
         connection = UpstreamConnection(self)
         try:
-            await dial(self.engine, connection, self.host, self.port)
+            await dial(self.engine, connection, self.host, self.port, self.secure)
         except DialError as error:
             self._opening -= 1
             self._fail_first(error.kind, error.message)

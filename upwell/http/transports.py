@@ -28,7 +28,12 @@ def has_news(transport: asyncio.Transport) -> bool:
 
 
 def unread_bytes(transport: asyncio.Transport, limit: int) -> bytes:
-    """What the peer had sent before the connection broke and nobody has read; to be called in `connection_lost`."""
+    """What the peer had sent before the connection broke and nobody has read; to be called in `connection_lost`.
+
+    With TLS that is nothing which could be understood.
+    """
+    if transport.get_extra_info("sslcontext") is not None:
+        return b""
     fd = transport.get_extra_info("socket").fileno()
     data = b""
     try:

@@ -18,6 +18,7 @@ from typing import Generic, TypeVar
 
 from upwell.policy.capacity import assign_slice, revision_capacity
 from upwell.policy.picking import Pod, picker_for
+from upwell.policy.waiting_room import Share, WaitingRoom
 
 __all__ = ["QueueFull", "Throttler"]
 
@@ -25,18 +26,22 @@ T = TypeVar("T")
 
 
 class QueueFull(Exception):  # noqa: N818 - it is an answer, not a fault
-    """As many requests wait as may."""
+    """As many requests wait as may, for this revision or in all."""
 
 
 class Throttler(Generic[T]):
     """Requests are any hashable items."""
 
-    def __init__(self, container_concurrency: int, queue_limit: int) -> None:
-        """`container_concurrency` is the slots per pod, 0 for no limit; `queue_limit` how many requests may wait."""
+    def __init__(self, container_concurrency: int, queue_limit: int, share: Share | None = None) -> None:
+        """`container_concurrency` is the slots per pod, 0 for no limit; `queue_limit` how many requests may wait.
+
+        `share` bounds them too, by what waits elsewhere in the process.
+        """
         assert container_concurrency >= 0
         assert queue_limit >= 0
         self.container_concurrency = container_concurrency
         self.queue_limit = queue_limit
+        self.share = share or Share(WaitingRoom())
         self.in_flight = 0
         """Exchanges on pods, those on pods that have gone included."""
         self.activators = 0
@@ -85,7 +90,7 @@ class Throttler(Generic[T]):
             if pod is not None:
                 self.in_flight += 1
                 return pod
-        if len(self._queue) >= self.queue_limit:
+        if len(self._queue) >= self.queue_limit or not self.share.enter():
             raise QueueFull
         self._queue[item] = None
         return None
@@ -99,6 +104,7 @@ class Throttler(Generic[T]):
         if pod is None:
             return None
         self.in_flight += 1
+        self.share.leave()
         return queue.popitem(last=False)[0], pod
 
     def release(self, pod: Pod) -> None:
@@ -111,12 +117,14 @@ class Throttler(Generic[T]):
     def put_back(self, item: T) -> None:
         """A request that had a slot, since released, was not served: it waits again, before all that never had one."""
         self._returned[item] = None
+        self.share.reenter()
 
     def cancel(self, item: T) -> bool:
         """Take a waiting request out of the queue; whether it was there."""
         for queue in (self._queue, self._returned):
             if item in queue:
                 del queue[item]
+                self.share.leave()
                 return True
         return False
 

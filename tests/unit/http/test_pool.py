@@ -4,6 +4,7 @@ import asyncio
 
 from tests.unit.http.world import GET, OK, World, settle
 from upwell.http import Exchange, FailureKind, Limits
+from upwell.http.dial import DialError
 
 
 async def test_the_connection_used_last_is_used_first(world: World) -> None:
@@ -28,6 +29,35 @@ async def test_an_upstream_may_have_a_limit_of_its_own(world: World) -> None:
     await world.warm(2)
 
     assert world.upstream.idle_count == 1
+
+
+async def test_past_the_total_the_connection_unused_longest_goes_whosever_it_is() -> None:
+    world = World(Limits(idle_connections_total=2))
+    first = world.upstream
+    await world.warm(2)
+    world.upstream = world.app.upstream = world.engine.upstream("10.0.0.2", 80)
+
+    await world.warm(1)
+
+    assert (first.idle_count, world.upstream.idle_count) == (1, 1)
+    assert sum(not peer.gone for peer in world.upstreams) == 2
+
+
+async def test_the_same_address_with_tls_is_another_upstream(world: World) -> None:
+    class Dialer:
+        async def connect(self, protocol: asyncio.Protocol, host: str, port: int) -> None:
+            raise DialError(FailureKind.TLS, f"{host} is not who it should be")
+
+    secure = world.engine.upstream("10.0.0.1", 8080, secure=Dialer())
+    assert secure is not world.upstream
+    world.app.upstream = secure
+
+    world.client().sends(GET)
+    await settle()
+
+    (failure,) = world.app.failures
+    assert (failure.kind, failure.sent) == (FailureKind.TLS, False)
+    assert not world.dials
 
 
 async def test_an_idle_connection_is_closed_after_ninety_seconds(world: World) -> None:

@@ -109,6 +109,32 @@ async def test_a_request_that_could_not_leave_is_retryable_whatever_it_is(world:
     world.quiet()
 
 
+async def test_an_application_can_hold_the_body_of_a_request_that_waits(world: World) -> None:
+    kept: list[int] = []
+
+    def park(exchange: Exchange) -> None:
+        exchange.on_kept = hold
+
+    def hold(exchange: Exchange, size: int) -> None:
+        kept.append(size)
+        exchange.hold_body()
+
+    world.app.on_request = park
+    client = world.client()
+    client.sends(request("PUT / HTTP/1.1", "Content-Length: 3000", body=b"x" * 1000))
+    assert not client.paused
+    client.sends(b"y" * 500)
+    assert client.paused
+
+    world.app.forward(world.app.exchanges[0])
+    await settle()
+    assert not client.paused
+    client.sends(b"z" * 1500)
+
+    assert kept == [500]
+    assert world.upstreams[-1].got.endswith(b"x" * 1000 + b"y" * 500 + b"z" * 1500)
+
+
 async def test_an_upload_goes_on_at_the_second_upstream(world: World) -> None:
     world.app.on_failure = world.app.retry
     await world.warm()

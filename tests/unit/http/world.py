@@ -149,7 +149,7 @@ class Peer:
         return self.unsent
 
     def get_extra_info(self, name: str) -> Any:
-        return {"peername": ("192.0.2.7", 40000), "socket": self.socket}[name]
+        return {"peername": ("192.0.2.7", 40000), "socket": self.socket}.get(name)
 
     def _lose(self, error: Exception | None) -> None:
         if not self._lost:

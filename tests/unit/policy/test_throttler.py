@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from upwell.policy.picking import Pod
 from upwell.policy.throttler import QueueFull, Throttler
+from upwell.policy.waiting_room import Share, WaitingRoom
 
 
 def drain(throttler: Throttler[int]) -> list[tuple[int, str]]:
@@ -170,11 +171,19 @@ ADDRESSES = ["a", "b", "c", "d", "e"]
 class ThrottlerLife(RuleBasedStateMachine):
     """Pods come and go, activators too; requests arrive, give up, end, or come back unserved."""
 
-    @initialize(concurrency=st.sampled_from([0, 1, 2, 4, 5]), limit=st.integers(0, 12), seed=st.integers(0, 2**16))
-    def start(self, concurrency: int, limit: int, seed: int) -> None:
+    @initialize(
+        concurrency=st.sampled_from([0, 1, 2, 4, 5]),
+        limit=st.integers(0, 12),
+        places=st.integers(0, 24),
+        seed=st.integers(0, 2**16),
+    )
+    def start(self, concurrency: int, limit: int, places: int, seed: int) -> None:
         random.seed(seed)
         self.concurrency = concurrency
-        self.throttler: Throttler[int] = Throttler(concurrency, limit)
+        self.room = WaitingRoom(places)
+        self.others = Share(self.room)
+        """What all other revisions have waiting."""
+        self.throttler: Throttler[int] = Throttler(concurrency, limit, Share(self.room))
         self.number = 0
         self.arrived: list[int] = []
         """What waits and never had a slot, in order."""
@@ -196,10 +205,19 @@ class ThrottlerLife(RuleBasedStateMachine):
         self.throttler.set_activators(count, data.draw(st.integers(0, count - 1)))
         self.pump()
 
+    @rule(count=st.integers(0, 12))
+    def others_wait(self, count: int) -> None:
+        while self.others.requests > count:
+            self.others.leave()
+        while self.others.requests < count and self.others.enter():
+            pass
+
     @rule()
     def arrive(self) -> None:
         self.number += 1
-        full = len(self.arrived) >= self.throttler.queue_limit
+        waiting = len(self.arrived) + len(self.returned)
+        free = self.room.requests_most - self.room.requests
+        full = len(self.arrived) >= self.throttler.queue_limit or waiting >= free
         try:
             pod = self.throttler.admit(self.number)
         except QueueFull:
@@ -252,6 +270,8 @@ class ThrottlerLife(RuleBasedStateMachine):
         throttler = self.throttler
         assert throttler.in_flight == len(self.running)
         assert throttler.waiting == len(self.arrived) + len(self.returned)
+        assert throttler.share.requests == throttler.waiting
+        assert self.room.requests == throttler.waiting + self.others.requests
         assert throttler.idle == (not self.running and not self.arrived and not self.returned)
         for pod in {id(pod): pod for pod in self.running.values()}.values():
             assert pod.in_flight == sum(one is pod for one in self.running.values())

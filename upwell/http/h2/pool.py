@@ -98,7 +98,7 @@ class Http2Pool:
         upstream = self._upstream
         connection = Http2Upstream(self)
         try:
-            await dial(self.engine, connection, upstream.host, upstream.port)
+            await dial(self.engine, connection, upstream.host, upstream.port, upstream.secure)
         except DialError as error:
             self._opening -= 1
             self._fail(error.kind, error.message)
