@@ -22,7 +22,7 @@ from upwell.http.h2.frames import PING, PREFACE, encode_frame, encode_goaway, en
 from upwell.http.h2.headers import BlockReader
 from upwell.http.h2.heads import Http2Request, Http2Response, check_trailers, encode_response, make_request
 from upwell.http.h2.shared import Allowance
-from upwell.http.h2.stream import CLOSED, HALF_CLOSED_REMOTE, OPEN, Event, Stream, next_state
+from upwell.http.h2.stream import CLOSED, HALF_CLOSED_REMOTE, OPEN, SEND_END, TRANSITIONS, Event, Stream, next_state
 from upwell.http.message import ResponseHead, is_bodyless
 from upwell.http.sides import Application
 from upwell.http.tunnel import Tunnel
@@ -82,8 +82,9 @@ class DownstreamStream(Stream):
             self.exchange.downstream_writable(writable)
 
     def sent_end(self) -> None:
-        super().sent_end()
-        if self.state is CLOSED:
+        following = TRANSITIONS[self.state][SEND_END]
+        assert following is not None, "we have ended it before"
+        if following is CLOSED:
             self.connection.remove(self)
         else:
             # The answer is complete, and nobody wants the rest of the request (RFC 9113, 8.1).
@@ -184,12 +185,13 @@ class Http2Downstream(Http2Connection[DownstreamStream]):
             self._refuse(number, ErrorCode.REFUSED_STREAM)
             return
         stream = self._open(number, ended)
-        stream.expected = request.length
-        stream.exchange = Exchange(self.engine, self._app, stream, request, self.engine.now())
+        engine = self.engine
+        stream.exchange = Exchange(engine, self._app, stream, request, engine.now())
         if ended:
             self._admit(stream)
         else:
             # A body of unknown length that turns out to be none is none.
+            stream.expected = request.length
             self._fresh = stream
 
     def _open(self, number: int, ended: bool) -> DownstreamStream:

@@ -59,8 +59,9 @@ class _WatchedTable(HeaderTable):
     def add_again(self, fields: Fields) -> None:
         """Add what a block has added before, some time."""
         self.changes += 1
-        self._owed.append(fields)
-        if len(self._owed) >= _OWED_MAX:
+        owed = self._owed
+        owed.append(fields)
+        if len(owed) >= _OWED_MAX:
             self.catch_up()
 
     def catch_up(self) -> None:
@@ -109,9 +110,10 @@ class BlockReader(Generic[Head]):
         entry = known.get(block)
         if entry is not None:
             head, added, needed = entry
-            if needed == _ANY or needed == self._table.changes:
+            table = self._table
+            if needed == _ANY or needed == table.changes:
                 if added:
-                    self._table.add_again(added)
+                    table.add_again(added)
                 return head
         fields = self.fields(block)
         head = self._make(fields, ended)

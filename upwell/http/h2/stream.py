@@ -32,6 +32,8 @@ __all__ = [
     "HALF_CLOSED_LOCAL",
     "HALF_CLOSED_REMOTE",
     "OPEN",
+    "SEND_END",
+    "TRANSITIONS",
     "Backlog",
     "Event",
     "Stream",
@@ -63,7 +65,7 @@ HALF_CLOSED_LOCAL: Final = StreamState.HALF_CLOSED_LOCAL
 HALF_CLOSED_REMOTE: Final = StreamState.HALF_CLOSED_REMOTE
 CLOSED: Final = StreamState.CLOSED
 
-_TRANSITIONS: Final[tuple[tuple[StreamState | None, ...], ...]] = (
+TRANSITIONS: Final[tuple[tuple[StreamState | None, ...], ...]] = (
     # RECEIVE_HEADERS, RECEIVE_DATA, RECEIVE_END, SEND_END; None is an error of the peer's, or for the last of ours.
     (OPEN, OPEN, HALF_CLOSED_REMOTE, HALF_CLOSED_LOCAL),
     (HALF_CLOSED_LOCAL, HALF_CLOSED_LOCAL, CLOSED, None),
@@ -73,7 +75,7 @@ _TRANSITIONS: Final[tuple[tuple[StreamState | None, ...], ...]] = (
 
 _RECEIVE_DATA: Final = int(Event.RECEIVE_DATA)
 _RECEIVE_END: Final = int(Event.RECEIVE_END)
-_SEND_END: Final = int(Event.SEND_END)
+SEND_END: Final = int(Event.SEND_END)
 
 # Why a stream grants no window: its request waits, or whoever gets its bytes is full.
 _HELD_BY_REQUEST: Final = 1
@@ -85,7 +87,7 @@ _CRUMB: Final = 64
 
 def next_state(state: StreamState, event: Event) -> StreamState:
     """Where `event` leads; raise StreamViolation where it must not happen."""
-    following = _TRANSITIONS[state][event]
+    following = TRANSITIONS[state][event]
     if following is None:
         raise _wrong_event(state, event)
     return following
@@ -147,7 +149,7 @@ class Stream(ABC):
     def received(self, size: int, counted: int, ended: bool) -> None:
         """DATA with so many bytes of body, which took so many of the window; raise StreamViolation."""
         event = _RECEIVE_END if ended else _RECEIVE_DATA
-        following = _TRANSITIONS[self.state][event]
+        following = TRANSITIONS[self.state][event]
         if following is None:
             raise _wrong_event(self.state, event)
         self.state = following
@@ -326,7 +328,7 @@ class Stream(ABC):
 
     def sent_end(self) -> None:
         """Everything that was to be sent is in the connection's hands, the end included."""
-        following = _TRANSITIONS[self.state][_SEND_END]
+        following = TRANSITIONS[self.state][SEND_END]
         assert following is not None, "we have ended it before"
         self.state = following
 

@@ -205,19 +205,27 @@ class Http2Upstream(Http2Connection[UpstreamStream]):
         assert exchange is not None
         if not stream.answered:
             raise StreamViolation(ErrorCode.PROTOCOL_ERROR, "a body without a head")
-        if ended:
-            self._done(stream)
+        if not ended:
+            self._body_goes_on(stream, exchange, data)
+            return
+        self._done(stream)
+        head = stream.head
+        if head is not None:
+            self._fresh = None
+            exchange.response_received(head, data, True)
+            return
+        if data:
+            exchange.response_data(data)
+        exchange.response_ended([])
+
+    def _body_goes_on(self, stream: UpstreamStream, exchange: Exchange, data: bytes) -> None:
         head = stream.head
         if head is not None:
             stream.head = self._fresh = None
-            exchange.response_received(head, data, ended)
-        else:
-            if data:
-                exchange.response_data(data)
-            if ended:
-                exchange.response_ended([])
-        if not ended:
-            stream.grant()
+            exchange.response_received(head, data, False)
+        elif data:
+            exchange.response_data(data)
+        stream.grant()
 
     def frames_read(self) -> None:
         stream = self._fresh
