@@ -92,6 +92,10 @@ class Playground:
         self.client = client
         self.load = 0.0
         """Concurrent requests that the pods of a revision have together."""
+        self.loads: dict[str, float] = {}
+        """The same for single revisions, by name."""
+        self.scales: dict[str, list[int]] = {}
+        """Every scale that a revision's Deployment was seen with, by the revision's name."""
         self.proving = True
         """Whether the public address answers as an activator does."""
         self.probes = 0
@@ -103,6 +107,8 @@ class Playground:
         self._deployments = Informer(client, DEPLOYMENT)
         self._services = Informer(client, SERVERLESS_SERVICE)
         self._changed = asyncio.Event()
+        self._revisions: dict[int, str] = {}
+        """Whose pods answer on a port."""
         self._runner = web.ServerRunner(web.Server(self._answer, access_log=None), shutdown_timeout=0.1)
         self.port = 0
 
@@ -113,6 +119,16 @@ class Playground:
 
     async def close(self) -> None:
         await self._runner.cleanup()
+
+    async def port_of(self, revision: str) -> int:
+        """The port on which all pods of `revision` answer."""
+        for port, name in self._revisions.items():
+            if name == revision:
+                return port
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        port = int(self._runner.addresses[-1][1])
+        self._revisions[port] = revision
+        return port
 
     async def run(self) -> None:
         """Play until cancelled."""
@@ -142,6 +158,10 @@ class Playground:
     def _note_scale(self, old: Object | None, new: Object | None) -> None:
         if new is not None and [new["spec"].get("replicas", 1)] != self.replicas[-1:]:
             self.replicas.append(new["spec"].get("replicas", 1))
+        if new is not None:
+            scales = self.scales.setdefault(new["metadata"]["labels"][names.LABEL_REVISION], [])
+            if [new["spec"].get("replicas", 1)] != scales[-1:]:
+                scales.append(new["spec"].get("replicas", 1))
 
     def _note_mode(self, old: Object | None, new: Object | None) -> None:
         if new is not None and [new["spec"]["mode"]] != self.modes[-1:]:
@@ -152,8 +172,11 @@ class Playground:
             self.probes += 1
             return web.Response(text="activator" if self.proving else "queue")
         self.scrapes += 1
-        pods = max(1, len((await self.client.list(POD))[0]))
-        body = encode_stat(Stat("pod", self.load / pods, 0, self.load / pods, 0, 100))
+        assert request.transport is not None
+        revision = self._revisions[request.transport.get_extra_info("sockname")[1]]
+        pods = max(1, len((await self.client.list(POD, labels=f"{names.LABEL_REVISION}={revision}"))[0]))
+        share = self.loads.get(revision, self.load) / pods
+        body = encode_stat(Stat("pod", share, 0, share, 0, 100))
         return web.Response(body=body, headers={"Content-Type": "application/protobuf"})
 
     async def _play_activator(self, service: Object) -> None:
@@ -185,7 +208,7 @@ class Playground:
         wanted = deployment["spec"].get("replicas", 1)
         found = (await self.client.list(POD, NAMESPACE, labels=f"{names.LABEL_REVISION}={revision}"))[0]
         for number in range(len(found), wanted):
-            found.append(await self.client.create(POD, pod_object(revision, number, self.port)))
+            found.append(await self.client.create(POD, pod_object(revision, number, await self.port_of(revision))))
         for pod in found:
             if (pod.get("status") or {}).get("phase") != "Running":
                 await self.client.update_status(POD, {**pod, "status": running_status()})
@@ -231,6 +254,16 @@ class World:
         self.play = Playground(client)
         self.ports = dict(zip((8080, 9090), free_ports(2), strict=True))
         self.process: asyncio.subprocess.Process | None = None
+        self.others: list[asyncio.subprocess.Process] = []
+
+    async def start_another(self, name: str, **env: str) -> "asyncio.subprocess.Process":
+        """Start one more replica, which is from now on the one that `ports` and `process` mean; return it."""
+        self.ports = dict(zip((8080, 9090), free_ports(2), strict=True))
+        self.process = None
+        await self.start(POD_NAME=name, **env)
+        assert self.process is not None
+        self.others.append(self.process)
+        return self.process
 
     async def start(self, **env: str) -> None:
         """Start the autoscaler and wait until its port answers."""
@@ -364,8 +397,10 @@ async def world_fixture(server: Server, tmp_path: Path) -> AsyncIterator[World]:
     finally:
         playing.cancel()
         await asyncio.gather(playing, return_exceptions=True)
-        if world.process is not None:
-            await world.stop(signal.SIGKILL)
+        for process in {*world.others, world.process}:
+            if process is not None and process.returncode is None:
+                process.kill()
+                await process.wait()
         await world.play.close()
         await session.close()
         await client.close()

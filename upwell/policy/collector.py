@@ -34,6 +34,9 @@ WEIGHTED_EXPONENTIAL: Final = "weighted-exponential"
 
 ABSURD_LOAD: Final = 1e7
 """Concurrent requests, or requests per second, that no single reporter can have seen."""
+LEAST_AVERAGE: Final = 1e-6
+"""What any load averages to at least; the last digit that averages are rounded to. Ours: to Knative, a request of a
+millisecond within an hour is none."""
 
 
 def implausible(load: Load) -> str | None:
@@ -112,7 +115,10 @@ class Collection:
             stable, panic = self._concurrency, self._panic_concurrency
         if self.spec.scrapes_pods and stable.is_empty(now):
             return None
-        return Averages(stable.average(now), panic.average(now))
+        average = stable.average(now)
+        if average == 0 and not stable.is_silent() and not stable.is_empty(now):
+            average = LEAST_AVERAGE
+        return Averages(average, panic.average(now))
 
     def contents(self, metric: str) -> tuple[int, list[float]]:
         """What the stable window of `metric` holds: the second of the newest bucket, and all of them, oldest first."""

@@ -62,7 +62,8 @@ def remember(collection: Collection, metric: str, state: DeciderState, now: floa
     if state.panic_since is not None:
         entry |= {"panic": round(max(0.0, now - state.panic_since), 1), "most": state.max_panic_pods}
     if state.delay is not None:
-        steps = [(max(0.0, now - bucket * DECISION_TICK), pods) for bucket, pods in state.delay.contents()]
+        # Counted from the end of its bucket, so that none is over sooner for being moved.
+        steps = [(max(0.0, now - (bucket + 1) * DECISION_TICK), pods) for bucket, pods in state.delay.contents()]
         if any(pods for _, pods in steps):
             entry["delay"] = _merged(steps)
     return {"metric": metric, **entry} if entry else None

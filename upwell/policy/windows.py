@@ -86,6 +86,10 @@ class Window(ABC):
             self._total += value
         self._first = self._last - (old_size - 1)
 
+    def is_silent(self) -> bool:
+        """Whether there is nothing but zeros in it; an average may be 0 for being rounded, too."""
+        return not any(self._buckets)
+
     def contents(self) -> tuple[int, list[float]]:
         """The number of the newest bucket, and all buckets from the first write on, the oldest first; (0, []) if none.
 
