@@ -5,7 +5,8 @@ thousands of revisions that nobody asks for cost next to nothing. From then on i
 endpoints (its pods) and its public ones (the activators in front of it).
 
 Until the revisions are known, requests wait: an activator that was killed and comes back under load does not tell
-clients that revisions it has not read yet do not exist.
+clients that revisions it has not read yet do not exist. That wait is bounded: where the API server stays away, they
+are answered 503, those that wait and those that come.
 """
 
 from collections.abc import Callable
@@ -14,14 +15,22 @@ from typing import Final
 from activator.probe_answers import Health, answer_probe, text
 from activator.revisions import key_from_host, read_revision
 from activator.traffic import QUEUE_FULL, Passage, Shared, Traffic
+from upwell.api import names
 from upwell.api.objects import Key, Object, key_of
 from upwell.cluster.endpoints import Address, EndpointTracker
 from upwell.cluster.informer import Informer
 from upwell.http import Exchange, UpstreamFailure
+from upwell.policy.waiting_room import Share
 
 __all__ = ["Activator"]
 
 _NOT_FOUND: Final = 'Error getting active endpoint: revision.serving.knative.dev "{}" not found'
+_UNKNOWN_YET: Final = text(
+    503,
+    b"the revisions are not known yet",
+    (b"Retry-After", b"1"),
+    (names.HEADER_ERROR.encode(), b"activator; reason=not-started; unsent"),
+)
 
 SelfAddress = Callable[[str], Address]
 """This activator's own address, by the name of the port."""
@@ -48,10 +57,15 @@ class Activator:
         self._health = health
         self._cluster_domain = cluster_domain
         self._self_address = self_address
+        self.arrivals = 0
+        """Requests so far, probes not among them."""
         self._traffics: dict[tuple[str, str], Traffic] = {}
         self._private: dict[Key, Traffic] = {}
         self._early: dict[Exchange, None] = {}
         """Requests that came before the revisions were known, in order."""
+        self._early_share = Share(shared.room)
+        self._patient = True
+        """Whether requests may wait for the revisions."""
         revisions.add_handler(self._revision_changed)
         autoscalers.add_handler(self._autoscaler_changed)
         endpoints.on_change(self._endpoints_changed)
@@ -63,9 +77,14 @@ class Activator:
         if answer is not None:
             exchange.respond(*answer)
         elif self._health.started:
+            self.arrivals += 1
             self._route(exchange)
-        elif len(self._early) < self._shared.queue_limit:
+        elif not self._patient:
+            exchange.respond(*_UNKNOWN_YET)
+        elif len(self._early) < self._shared.queue_limit and self._early_share.enter():
             self._early[exchange] = None
+            if not exchange.request_complete:
+                exchange.hold_body()
         else:
             exchange.respond(*QUEUE_FULL)
 
@@ -77,8 +96,9 @@ class Activator:
         passage: Passage | None = exchange.context
         if passage is not None:
             passage.traffic.ended(exchange, passage)
-        elif self._early:
-            self._early.pop(exchange, None)
+        elif exchange in self._early:
+            del self._early[exchange]
+            self._early_share.leave()
 
     # What the process decides.
 
@@ -87,7 +107,14 @@ class Activator:
         self._health.started = True
         early, self._early = self._early, {}
         for exchange in early:
+            self._early_share.leave()
             self._route(exchange)
+
+    def lose_patience(self) -> None:
+        """The revisions are not known after all this time: nobody waits for them any more."""
+        self._patient = False
+        for exchange in list(self._early):
+            exchange.respond(*_UNKNOWN_YET)
 
     def close(self) -> None:
         """Stop following pods."""

@@ -23,7 +23,11 @@ VARIABLES: Final = (
     ("PROBE_TIMEOUT", "longest time for a pod's first answer to a probe (300ms)"),
     ("PROBE_FREQUENCY", "longest pause between two probes of a pod that is not ready (200ms)"),
     ("ACTIVATOR_QUEUE_LIMIT", "requests that may wait for one revision (10000)"),
+    ("ACTIVATOR_QUEUE_TOTAL", "places for waiting requests of all revisions; one alone gets half of them (20000)"),
+    ("ACTIVATOR_QUEUE_BYTES", "bytes of bodies kept by waiting requests; one revision alone gets half (268435456)"),
+    ("ACTIVATOR_START_WAIT_SECONDS", "how long requests wait for the revisions to be known; then 503 (30)"),
     ("ACTIVATOR_DRAIN_SECONDS", "time between SIGTERM and the closing of the listeners (45)"),
+    ("ACTIVATOR_DRAIN_QUIET_SECONDS", "end that time after so long without a request; 0 does not (0)"),
     ("ACTIVATOR_FLIPS", "take part in pointing public addresses at activators or pods; false beside Knative's (true)"),
     ("UPWELL_SERVER_TIMING", "add Server-Timing with a cold start's phases to its answer (false)"),
     *((name, f"{about} ({default})" if default else about) for name, default, about in TRACING_VARIABLES),
@@ -47,8 +51,14 @@ class ActivatorConfig:
     probe_frequency: float = 0.2
     queue_limit: int = 10_000
     """Past it a request is answered 503: one that would wait for minutes costs memory and helps nobody."""
+    queue_total: int = 20_000
+    queue_bytes: int = 256 * 1024 * 1024
+    start_wait_seconds: float = 30.0
+    """About as long as an API server takes to restart."""
     drain_seconds: float = 45.0
     """Long enough for every proxy in a cluster to learn that this activator is going."""
+    drain_quiet_seconds: float = 0.0
+    """Where nothing has to learn that it goes, nobody need wait for it; 0: the time is not shortened."""
     flips: bool = True
     """Whether this activator may become the one that writes public addresses."""
     server_timing: bool = False
@@ -68,7 +78,11 @@ class ActivatorConfig:
             probe_timeout=read.value("PROBE_TIMEOUT", 0.3, _duration),
             probe_frequency=read.value("PROBE_FREQUENCY", 0.2, _duration),
             queue_limit=read.value("ACTIVATOR_QUEUE_LIMIT", 10_000, _whole),
+            queue_total=read.value("ACTIVATOR_QUEUE_TOTAL", 20_000, _whole),
+            queue_bytes=read.value("ACTIVATOR_QUEUE_BYTES", 256 * 1024 * 1024, _whole),
+            start_wait_seconds=read.value("ACTIVATOR_START_WAIT_SECONDS", 30.0, _seconds),
             drain_seconds=read.value("ACTIVATOR_DRAIN_SECONDS", 45.0, _seconds),
+            drain_quiet_seconds=read.value("ACTIVATOR_DRAIN_QUIET_SECONDS", 0.0, _seconds),
             flips=read.value("ACTIVATOR_FLIPS", True, _boolean),
             server_timing=read.value("UPWELL_SERVER_TIMING", False, _boolean),
         )

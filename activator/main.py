@@ -29,12 +29,15 @@ from upwell.cluster.endpoints import Address, EndpointTracker
 from upwell.cluster.informer import Informer
 from upwell.cluster.runtime import run_component, running
 from upwell.http import Engine, Limits
+from upwell.policy.waiting_room import WaitingRoom
 from upwell.telemetry import log
 from upwell.telemetry.server import serve_metrics
 
 __all__ = ["main", "serve"]
 
 LOG = log.get()
+CONNECT_SECONDS = 1.0
+"""A pod that does not take a connection within this is passed over for another, and asked by a probe again."""
 DRAIN_MOST_SECONDS = 555.0
 """What the pod's grace period of 600 s leaves after the pause of 45 s."""
 
@@ -67,7 +70,7 @@ async def _serve(config: ActivatorConfig, env: Mapping[str, str], client: Client
     settings = ConfigMaps(client, config.system_namespace, clock=clock)
     settings.on_change(lambda name: _configure(observers, tracing, settings, name))
     health = Health()
-    engine = Engine(limits=Limits(idle_connections=config.idle_connections_per_pod), component=b"activator")
+    engine = Engine(limits=_limits(config), component=b"activator")
     revisions = Informer(client, REVISION, clock=clock)
     autoscalers = Informer(client, POD_AUTOSCALER, clock=clock)
     slices = Informer(client, ENDPOINT_SLICE, clock=clock)
@@ -101,8 +104,9 @@ async def _serve(config: ActivatorConfig, env: Mapping[str, str], client: Client
     }
     if config.flips:
         background["endpoint flips"] = reconciler.run()
+    room = WaitingRoom(config.queue_total, config.queue_bytes)
     async with running(background) as tasks:
-        shared = Shared(engine, prober, tasks, reporter, metrics, observers, visits, clock, config.queue_limit)
+        shared = Shared(engine, prober, tasks, reporter, metrics, observers, visits, clock, config.queue_limit, room)
         activator = Activator(
             shared,
             revisions,
@@ -117,17 +121,27 @@ async def _serve(config: ActivatorConfig, env: Mapping[str, str], client: Client
             await engine.serve(activator, host, config.ports.actual(port))
         admin = await serve_metrics(metrics.registry, host, config.ports.actual(names.PORT_METRICS))
         try:
-            await _until_stopped(stop, activator, (revisions, slices))
-            await _drain(health, engine, config)
+            await _until_stopped(stop, activator, (revisions, slices, services), config.start_wait_seconds)
+            await _drain(health, engine, activator, config)
         finally:
             activator.close()
             await admin.cleanup()
 
 
-async def _until_stopped(stop: asyncio.Event, activator: Activator, informers: Iterable[Informer]) -> None:
-    async def start() -> None:
+async def _until_stopped(
+    stop: asyncio.Event, activator: Activator, informers: Iterable[Informer], patience: float
+) -> None:
+    async def synced() -> None:
         for informer in informers:
             await informer.wait_synced()
+
+    async def start() -> None:
+        try:
+            await asyncio.wait_for(synced(), patience or None)
+        except TimeoutError:
+            LOG.error("the API server has not said which revisions there are: requests are refused", seconds=patience)
+            activator.lose_patience()
+            await synced()
         activator.start()
         LOG.info("serving")
 
@@ -138,11 +152,33 @@ async def _until_stopped(stop: asyncio.Event, activator: Activator, informers: I
         starting.cancel()
 
 
-async def _drain(health: Health, engine: Engine, config: ActivatorConfig) -> None:
+async def _drain(health: Health, engine: Engine, activator: Activator, config: ActivatorConfig) -> None:
     health.draining = True
-    await asyncio.sleep(config.drain_seconds)
+    try:
+        async with asyncio.timeout(config.drain_seconds):
+            await _quiet(activator, config.drain_quiet_seconds)
+    except TimeoutError:
+        pass
     complete = await engine.drain(DRAIN_MOST_SECONDS)
     LOG.info("drained", complete=complete)
+
+
+async def _quiet(activator: Activator, seconds: float) -> None:
+    """Return when no request has come for so long; never, if that is 0."""
+    if not seconds:
+        await asyncio.Event().wait()
+    before = -1
+    while activator.arrivals != before:
+        before = activator.arrivals
+        await asyncio.sleep(seconds)
+
+
+def _limits(config: ActivatorConfig) -> Limits:
+    return Limits(
+        idle_connections=config.idle_connections_per_pod,
+        idle_connections_total=config.idle_connections,
+        connect_timeout=CONNECT_SECONDS,
+    )
 
 
 def _configure(observers: Observers, tracing: TracingSetup, settings: ConfigMaps, name: str) -> None:

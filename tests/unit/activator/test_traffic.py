@@ -21,9 +21,12 @@ from upwell.cluster.endpoints import Address, EndpointTracker
 from upwell.cluster.informer import Informer
 from upwell.http import Engine, Exchange, FailureKind, Outcome, RequestHead, UpstreamFailure
 from upwell.http.message import read_request_head
+from upwell.policy.waiting_room import WaitingRoom
 
 REFUSED = UpstreamFailure(FailureKind.CONNECT_REFUSED, "dial tcp 10.0.0.1:8012: connect: refused", True, False)
 RESET = UpstreamFailure(FailureKind.RESET, "connection reset", False, True)
+UPLOAD_HEADERS = "Knative-Serving-Namespace: default\r\nKnative-Serving-Revision: hello\r\nContent-Length: 100000\r\n"
+OTHER_HEADERS = "Knative-Serving-Namespace: default\r\nKnative-Serving-Revision: other\r\n"
 REVISION_HEADERS = "Knative-Serving-Namespace: default\r\nKnative-Serving-Revision: hello\r\n"
 
 
@@ -43,6 +46,10 @@ class NotedExchange:
         self.on_head: Any = None
         self.outcome: Outcome | None = None
         self.retry_unsent = False
+        self.request_bytes = 0
+        self.request_complete = not self.request.has_body
+        self.on_kept: Any = None
+        self.held = False
         self.went_to: list[str] = []
         self.forwarded: dict[str, Any] = {}
         self.answer: tuple[int, dict[bytes, bytes], bytes] | None = None
@@ -50,6 +57,15 @@ class NotedExchange:
 
     def set_timeouts(self, *seconds: float, body: bytes) -> None:
         self.timeouts = (*seconds, body)
+
+    def hold_body(self) -> None:
+        self.held = True
+
+    def sends(self, size: int) -> None:
+        """More of the body has come in."""
+        self.request_bytes += size
+        if self.on_kept is not None:
+            self.on_kept(self, size)
 
     def forward(self, upstream: "NotedUpstream", **arguments: Any) -> None:
         self.attempts += 1
@@ -108,8 +124,9 @@ class WillingProber:
 class Story:
     """An activator whose caches the test fills by hand."""
 
-    def __init__(self, tasks: asyncio.TaskGroup, queue_limit: int) -> None:
+    def __init__(self, tasks: asyncio.TaskGroup, queue_limit: int, room: WaitingRoom) -> None:
         self.engine = NotedEngine()
+        self.room = room
         self.prober = WillingProber()
         self.metrics = Metrics()
         self.clock = FakeClock()
@@ -118,7 +135,16 @@ class Story:
         observers = Observers(self.metrics, self.clock)
         self.visits = Visits(self.reporter.request_out, self.clock)
         shared = Shared(
-            engine, prober, tasks, self.reporter, self.metrics, observers, self.visits, self.clock, queue_limit
+            engine,
+            prober,
+            tasks,
+            self.reporter,
+            self.metrics,
+            observers,
+            self.visits,
+            self.clock,
+            queue_limit,
+            self.room,
         )
         self.revisions, self.slices = informer(REVISION), informer(ENDPOINT_SLICE)
         self.activator = Activator(
@@ -131,9 +157,9 @@ class Story:
             self_address=lambda _: Address("10.8.0.1", 8012),
         )
 
-    def has_revision(self, concurrency: int = 1) -> None:
+    def has_revision(self, concurrency: int = 1, name: str = "hello") -> None:
         spec = {"containerConcurrency": concurrency, "timeoutSeconds": 30, "idleTimeoutSeconds": 5}
-        put(self.revisions, {"metadata": {"namespace": "default", "name": "hello"}, "spec": spec})
+        put(self.revisions, {"metadata": {"namespace": "default", "name": name}, "spec": spec})
 
     async def has_pods(self, *hosts: str) -> None:
         endpoints = [{"addresses": [host], "conditions": {"ready": True}} for host in hosts]
@@ -164,10 +190,13 @@ def put(where: Informer, obj: Object) -> None:
 
 
 @asynccontextmanager
-async def story(concurrency: int = 1, *, queue_limit: int = 100, started: bool = True) -> AsyncIterator[Story]:
+async def story(
+    concurrency: int = 1, *, queue_limit: int = 1000, started: bool = True, room: WaitingRoom | None = None
+) -> AsyncIterator[Story]:
     async with asyncio.TaskGroup() as tasks:
-        told = Story(tasks, queue_limit)
+        told = Story(tasks, queue_limit, room or WaitingRoom())
         told.has_revision(concurrency)
+        told.has_revision(name="other")
         if started:
             told.activator.start()
         yield told
@@ -298,6 +327,82 @@ async def test_requests_wait_until_the_revisions_are_known() -> None:
         assert early.answer is None
         assert unknown.answer is not None
         assert unknown.answer[0] == 404
+
+
+async def test_a_crowd_is_sent_on_in_batches_and_others_get_their_turn_in_between() -> None:
+    async with story(concurrency=0) as told:
+        crowd = [told.request() for _ in range(200)]
+        turns: list[int] = []
+
+        def look() -> None:
+            turns.append(sum(bool(one.went_to) for one in crowd))
+            if turns[-1] < len(crowd):
+                asyncio.get_running_loop().call_soon(look)
+
+        look()
+        await told.has_pods("10.0.0.1")
+
+        assert [sent for sent in turns if sent] == [64, 128, 192, 200]
+        assert told.room.requests == 0
+
+
+async def test_one_revisions_crowd_leaves_places_for_another() -> None:
+    async with story(room=WaitingRoom(10)) as told:
+        crowd = [told.request() for _ in range(9)]
+        other = told.request(OTHER_HEADERS)
+
+        assert [one.answer is None for one in crowd] == [True] * 5 + [False] * 4
+        assert other.answer is None
+        assert told.room.requests == 6
+
+
+async def test_where_bodies_have_used_up_their_bytes_only_requests_without_one_may_wait() -> None:
+    async with story(room=WaitingRoom(bytes_most=1000)) as told:
+        upload = told.request(UPLOAD_HEADERS)
+        upload.sends(400)
+        assert not upload.held
+        upload.sends(200)
+        assert upload.held
+        second, plain = told.request(UPLOAD_HEADERS), told.request()
+
+        assert second.answer is not None
+        assert second.answer[0] == 503
+        assert (upload.answer, plain.answer) == (None, None)
+        assert told.room.bytes == 600
+        upload.end(Outcome.CLIENT_GONE)
+        assert (told.room.bytes, told.room.requests) == (0, 1)
+
+
+async def test_the_body_of_a_request_that_comes_back_counts_again() -> None:
+    async with story() as told:
+        upload = told.request(UPLOAD_HEADERS)
+        upload.sends(300)
+        assert told.room.bytes == 300
+        await told.has_pods("10.0.0.1")
+        assert told.room.bytes == 0
+        upload.sends(50)
+
+        told.prober.silent.add("10.0.0.1")
+        upload.fail(REFUSED)
+
+        assert told.room.bytes == 350
+
+
+async def test_nobody_waits_for_revisions_that_do_not_become_known() -> None:
+    async with story(started=False) as told:
+        early = told.request()
+        assert early.answer is None
+
+        told.activator.lose_patience()
+        late = told.request()
+
+        for refused in (early, late):
+            assert refused.answer is not None
+            status, headers, body = refused.answer
+            assert (status, body) == (503, b"the revisions are not known yet\n")
+            assert headers[b"Retry-After"] == b"1"
+        told.activator.start()
+        assert told.request().answer is None
 
 
 async def test_nothing_is_left_behind_when_all_have_gone() -> None:
