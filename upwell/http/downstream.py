@@ -377,7 +377,7 @@ class DownstreamConnection(Connection):
         else:
             self._flow.release(BODY_HELD)
 
-    def cut(self) -> None:
+    def cut(self, code: int | None = None) -> None:
         if self._until_close_out:
             # Only a reset tells such a client that there should have been more.
             reset_on_close(self._transport)

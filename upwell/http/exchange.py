@@ -262,13 +262,16 @@ class Exchange:
         if self._downstream.write_paused:
             attempt.hold(True)
 
-    def attempt_failed(self, kind: FailureKind, message: str, *, sent: bool) -> None:
-        """The attempt is over without a response; or, when the response had begun, so is the exchange."""
+    def attempt_failed(self, kind: FailureKind, message: str, *, sent: bool, code: int | None = None) -> None:
+        """The attempt is over without a response; or, when the response had begun, so is the exchange.
+
+        `code` is the error code of HTTP/2 that the upstream gave, if it did.
+        """
         if self.state is ENDED:
             return
         self._detach()
         if self.status:
-            self._downstream.cut()
+            self._downstream.cut(code)
             self._end(Outcome.UPSTREAM_ABORTED)
             return
         self.state = PARKED

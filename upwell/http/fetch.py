@@ -143,7 +143,7 @@ class FetchSide:
         else:
             self._done.set_result(FetchResult(head.status, head.headers, bytes(self._body)))
 
-    def cut(self) -> None:
+    def cut(self, code: int | None = None) -> None:
         self._fail("the answer broke off")
 
     def finished(self) -> None:

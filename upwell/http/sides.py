@@ -81,8 +81,11 @@ class DownstreamSide(Protocol):
         """Whether the request's body has to wait because the upstream is full."""
         ...
 
-    def cut(self) -> None:
-        """End so that what was sent cannot pass for a complete response."""
+    def cut(self, code: int | None = None) -> None:
+        """End so that what was sent cannot pass for a complete response.
+
+        `code` is why, where the upstream has said it: an error code of HTTP/2.
+        """
         ...
 
     def finished(self) -> None:

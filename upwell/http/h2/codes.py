@@ -5,10 +5,11 @@ are raised by what reads the peer's bytes and end in the connection's `data_rece
 """
 
 from enum import IntEnum
+from typing import Final
 
 from upwell.http.errors import HttpError
 
-__all__ = ["ConnectionViolation", "ErrorCode", "StreamViolation", "code_name"]
+__all__ = ["PASSED_ON", "ConnectionViolation", "ErrorCode", "StreamViolation", "code_name"]
 
 
 class ErrorCode(IntEnum):
@@ -28,6 +29,12 @@ class ErrorCode(IntEnum):
     ENHANCE_YOUR_CALM = 11
     INADEQUATE_SECURITY = 12
     HTTP_1_1_REQUIRED = 13
+
+
+PASSED_ON: Final = frozenset((ErrorCode.CANCEL, ErrorCode.ENHANCE_YOUR_CALM))
+"""Codes with which an app breaks its answer off and that mean the same to its client: gRPC makes "cancelled" and
+"resource exhausted" of them. The others speak of the hop between us and the app, or, as NO_ERROR and REFUSED_STREAM,
+would tell the client of an answer that is whole, or of a request that nobody has looked at."""
 
 
 def code_name(code: int) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from upwell.http.answers import error_response
 from upwell.http.errors import BadRequestError, Outcome
 from upwell.http.exchange import Exchange
-from upwell.http.h2.codes import ConnectionViolation, ErrorCode, StreamViolation
+from upwell.http.h2.codes import PASSED_ON, ConnectionViolation, ErrorCode, StreamViolation
 from upwell.http.h2.connection import Http2Connection, Setting
 from upwell.http.h2.fields import encode_pseudo
 from upwell.http.h2.frames import PING, PREFACE, encode_frame, encode_goaway, encode_reset, encode_settings
@@ -70,8 +70,8 @@ class DownstreamStream(Stream):
     def send_continue(self) -> None:
         self.connection.send_block(self.number, encode_pseudo(b":status", b"100"), False)
 
-    def cut(self) -> None:
-        self.connection.reset(self, ErrorCode.INTERNAL_ERROR)
+    def cut(self, code: int | None = None) -> None:
+        self.connection.reset(self, code if code in PASSED_ON else ErrorCode.INTERNAL_ERROR)
 
     def finished(self) -> None:
         """The exchange is over; what is left to send goes out without it."""

@@ -252,7 +252,7 @@ class Http2Upstream(Http2Connection[UpstreamStream]):
             exchange.attempt_failed(FailureKind.RESET, "the upstream refused the stream", sent=False)
         else:
             text = f"stream error: the upstream reset the stream with {code_name(code)}"
-            exchange.attempt_failed(FailureKind.BAD_RESPONSE, text, sent=True)
+            exchange.attempt_failed(FailureKind.BAD_RESPONSE, text, sent=True, code=code)
 
     def stream_failed(self, stream: UpstreamStream, violation: StreamViolation) -> None:
         self._drop_fresh(stream)
@@ -369,5 +369,4 @@ class Http2Upstream(Http2Connection[UpstreamStream]):
         for stream in streams:
             stream.drop_backlog()
             if stream.exchange is not None:
-                sent = self.greeted and stream.number <= self.written
-                stream.exchange.attempt_failed(kind, message, sent=sent)
+                stream.exchange.attempt_failed(kind, message, sent=stream.number <= self.written)

@@ -1,3 +1,5 @@
+import pytest
+
 from tests.unit.http.h2.world import GET, POST, Client, Http2World
 from upwell.http import FailureKind, Limits, Outcome
 from upwell.http.h2.codes import ErrorCode
@@ -80,18 +82,32 @@ async def test_a_reset_by_the_app_is_an_error_that_is_not_repeated(world: Http2W
     assert (failure.kind, failure.retryable) == (FailureKind.BAD_RESPONSE, False)
 
 
-async def test_a_reset_within_the_body_reaches_the_client_as_one(world: Http2World) -> None:
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        (ErrorCode.CANCEL, ErrorCode.CANCEL),
+        (ErrorCode.ENHANCE_YOUR_CALM, ErrorCode.ENHANCE_YOUR_CALM),
+        (ErrorCode.INTERNAL_ERROR, ErrorCode.INTERNAL_ERROR),
+        (ErrorCode.NO_ERROR, ErrorCode.INTERNAL_ERROR),
+        (ErrorCode.REFUSED_STREAM, ErrorCode.INTERNAL_ERROR),
+        (ErrorCode.FLOW_CONTROL_ERROR, ErrorCode.INTERNAL_ERROR),
+        (77, ErrorCode.INTERNAL_ERROR),
+    ],
+)
+async def test_a_reset_within_the_body_reaches_the_client_with_a_code_that_is_true_there(
+    world: Http2World, said: int, heard: ErrorCode
+) -> None:
     client = await world.h2_client()
     await send(world, client, 1)
     server = await world.server()
     server.h2.send_headers(1, [(":status", "200")])
     server.h2.send_data(1, b"begin")
     await server.look()
-    server.h2.reset_stream(1, ErrorCode.INTERNAL_ERROR)
+    server.h2.reset_stream(1, said)
     await server.look()
     await client.look()
     assert client.body(1) == b"begin"
-    assert client.reset_code(1) == ErrorCode.INTERNAL_ERROR
+    assert client.reset_code(1) == heard
     assert world.app.outcomes == [Outcome.UPSTREAM_ABORTED]
 
 
