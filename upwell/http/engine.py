@@ -17,9 +17,9 @@ from upwell.http.dial import SecureDialer
 from upwell.http.downstream import DownstreamConnection
 from upwell.http.exchange import Exchange
 from upwell.http.fetch import FetchResult, FetchSide
-from upwell.http.head_reader import HeadMemory
 from upwell.http.limits import Limits
 from upwell.http.pool import Upstream
+from upwell.http.request_reader import HeadMemory
 from upwell.http.sides import Application
 from upwell.http.timeouts import Timeouts
 from upwell.http.tunnel import Tunnel

@@ -8,7 +8,6 @@ A response that arrives whole in one read, as most do, is handed on in one call,
 before that call, so that the next request can have it.
 """
 
-from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 from upwell.http.body import BodyReader, ChunkedReader, LengthReader, MalformedBodyError, UntilCloseReader
@@ -18,23 +17,13 @@ from upwell.http.errors import BadResponseError, FailureKind
 from upwell.http.exchange import Exchange
 from upwell.http.flow import PEER_FULL
 from upwell.http.message import Fields, ResponseHead, is_bodyless, read_response_head
+from upwell.http.states import UpstreamState
 from upwell.http.transports import has_news, unread_bytes
 
 if TYPE_CHECKING:
     from upwell.http.pool import Upstream
 
-__all__ = ["UpstreamConnection", "UpstreamState"]
-
-
-class UpstreamState(IntEnum):
-    """Where a connection to an upstream stands; the picture is in the module's docstring."""
-
-    IDLE = 0
-    AWAITING = 1
-    READING = 2
-    TUNNEL = 3
-    CLOSED = 4
-
+__all__ = ["UpstreamConnection"]
 
 IDLE: Final = UpstreamState.IDLE
 AWAITING: Final = UpstreamState.AWAITING

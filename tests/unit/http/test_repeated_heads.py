@@ -3,7 +3,7 @@
 import pytest
 
 from tests.unit.http.world import GET, OK, World, request
-from upwell.http import Exchange, head_reader
+from upwell.http import Exchange, request_reader
 
 
 async def test_a_head_that_comes_again_goes_out_as_before(world: World) -> None:
@@ -80,7 +80,7 @@ async def test_a_response_head_that_the_application_changes_is_not_remembered(wo
 
 
 async def test_only_so_many_connections_remember(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(head_reader, "_REMEMBERING_MAX", 2)
+    monkeypatch.setattr(request_reader, "_REMEMBERING_MAX", 2)
     clients = [world.client() for _ in range(3)]
     for client in clients * 2:
         (await world.exchange(client)).sends(OK)

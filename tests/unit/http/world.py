@@ -145,6 +145,9 @@ class Peer:
     def set_write_buffer_limits(self, high: int, low: int) -> None:
         assert 0 < low < high
 
+    def set_protocol(self, protocol: Any) -> None:
+        self.protocol = protocol
+
     def get_write_buffer_size(self) -> int:
         return self.unsent
 
