@@ -97,6 +97,11 @@ class Container:
         self._end_message = ""
 
     @property
+    def pid(self) -> int | None:
+        """The process' id, while it runs."""
+        return self._process.pid if self._process else None
+
+    @property
     def completed(self) -> bool:
         """Whether a container that runs once has done so."""
         return self._once and isinstance(self.state, Terminated) and self.state.exit_code == 0

@@ -86,6 +86,11 @@ class Pod:
         return self.initialized and all(container.ready for container in self.containers)
 
     @property
+    def pids(self) -> list[int]:
+        """The processes of the containers that run."""
+        return [container.pid for container in self.containers if container.pid is not None]
+
+    @property
     def problem(self) -> Problem | None:
         """Why a container cannot even start, where that is so."""
         for container in (*self.init_containers, *self.containers):

@@ -24,6 +24,7 @@ from upwell.cluster.backoff import Backoff
 from upwell.cluster.client import Client
 from upwell.cluster.errors import AlreadyExists, ApiError, NotFound, Unavailable
 from upwell.cluster.informer import Informer
+from upwell.local.horizontal.controller import HorizontalController
 from upwell.local.processes import Ledger
 from upwell.local.runtime.deployer import Deployer
 from upwell.local.runtime.endpoints import Endpoints
@@ -113,6 +114,8 @@ class Runtime:
         self._spawn(deployments.run(), "watch of deployments")
         await deployments.wait_synced()
         self._spawn(self._upkeep(), "upkeep")
+        horizontal = HorizontalController(self._client, deployments, self._pods.of_owner, self._clock)
+        self._spawn(horizontal.run(), "horizontal autoscaling")
         started.set()
         LOG.info("runtime started", deployments=len(deployments.list()))
 
