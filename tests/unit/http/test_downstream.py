@@ -389,6 +389,17 @@ async def test_an_answer_before_a_short_rest_of_the_body_keeps_the_connection(wo
     assert b"Connection" not in client.got
 
 
+async def test_a_connection_kept_over_an_unwanted_rest_stays_when_that_had_to_be_over(world: World) -> None:
+    world.app.on_request = lambda exchange: exchange.respond(503, (), b"full")
+    client = world.client()
+    client.sends(request("POST / HTTP/1.1", "Content-Length: 10", body=b"12345"))
+    client.sends(b"67890")
+
+    await world.passes(6)
+
+    assert not client.gone
+
+
 async def test_the_rest_of_a_body_that_nobody_wants_must_come_in_time(world: World) -> None:
     world.app.on_request = lambda exchange: exchange.respond(503, (), b"full")
     client = world.client()

@@ -10,7 +10,7 @@ HTTP/1.0, without good settings), and a request whose body is too long to be hel
 
 import asyncio
 import binascii
-from base64 import urlsafe_b64decode
+from base64 import b64decode
 from typing import TYPE_CHECKING, Final
 
 from upwell.http.exchange import Exchange
@@ -86,7 +86,7 @@ def _read(value: bytes) -> list[tuple[int, int]]:
     if len(value) > _SETTINGS_BYTES_MAX:
         raise ValueError("too many settings")
     try:
-        settings = read_settings(urlsafe_b64decode(value.rstrip(b"=") + b"=" * (-len(value.rstrip(b"=")) % 4)))
+        settings = read_settings(b64decode(value + b"=" * (-len(value) % 4), altchars=b"-_", validate=True))
     except (binascii.Error, ConnectionViolation) as error:
         raise ValueError("malformed settings") from error
     for key, setting in settings:
