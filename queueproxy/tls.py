@@ -1,10 +1,8 @@
-"""TLS for the main port: a context whose certificate follows the files (contract: queue-proxy.md 12).
+"""TLS for the main port: what is served follows the files (contract: queue-proxy.md 12).
 
-The listener keeps one context for ever. It hands each new connection, at its greeting, over to the context that was
-made last, so a new certificate is a new context: it is complete before anybody gets it, and connections that exist
-keep theirs. A pair that cannot be loaded is logged once and the old one stays. Files are looked at every second (the
-reference reads them once a minute): that is two system calls. Kubernetes replaces a mounted Secret by turning a
-symbolic link, which shows in the inode.
+Files are looked at every second (the reference reads them once a minute): that is two system calls. Kubernetes
+replaces a mounted Secret by turning a symbolic link, which shows in the inode. A pair that cannot be loaded is logged
+once and the old one stays.
 """
 
 import os
@@ -15,13 +13,11 @@ from queueproxy.tls_settings import TlsSettings
 from upwell.clock import Clock
 from upwell.ports import ConfigError
 from upwell.telemetry import log
+from upwell.tls.serving import ServingContext
 
 __all__ = ["Certificates"]
 
 LOOK_INTERVAL: Final = 1.0
-PROTOCOLS: Final = ("h2", "http/1.1")
-"""A client that does not negotiate, as Knative's activator, is known by its first bytes."""
-VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 Signature = tuple[tuple[int, int, int, int], ...]
 
@@ -35,14 +31,17 @@ class Certificates:
         """Load; raise ConfigError when that cannot be done."""
         self._settings = settings
         self._clock = clock
+        self._serving = ServingContext(settings.options)
         self._seen = self._signature()
         try:
-            self._current = self._load()
+            self._serving.use(settings.certificate, settings.key)
         except (OSError, ValueError) as error:
             raise ConfigError(f"cannot serve TLS with {settings.certificate} and {settings.key}: {error}") from error
-        self.context = self._load()
+
+    @property
+    def context(self) -> ssl.SSLContext:
         """To be listened with."""
-        self.context.sni_callback = self._greeted
+        return self._serving.context
 
     async def follow(self) -> None:
         """Load what has changed, for ever."""
@@ -57,14 +56,11 @@ class Certificates:
             return
         self._seen = signature
         try:
-            self._current = self._load()
+            self._serving.use(self._settings.certificate, self._settings.key)
         except (OSError, ValueError) as error:
             _log.error("the certificate has changed and cannot be loaded: the old one stays", error=error)
         else:
             _log.info("Certificate and/or key have changed on disk and were reloaded.")
-
-    def _greeted(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
-        connection.context = self._current
 
     def _signature(self) -> Signature:
         """What is different when a file was written or replaced; empty while one is missing."""
@@ -73,28 +69,3 @@ class Certificates:
         except OSError:
             return ()
         return tuple((file.st_dev, file.st_ino, file.st_mtime_ns, file.st_size) for file in files)
-
-    def _load(self) -> ssl.SSLContext:
-        settings = self._settings
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = VERSIONS[settings.minimum]
-        if settings.maximum:
-            context.maximum_version = VERSIONS[settings.maximum]
-        if settings.ciphers:
-            context.set_ciphers(":".join(settings.ciphers))
-        if settings.curves:
-            context.set_ecdh_curve(self._curve())
-        context.set_alpn_protocols(list(PROTOCOLS))
-        context.load_cert_chain(settings.certificate, settings.key)
-        return context
-
-    def _curve(self) -> str:
-        """The first curve that OpenSSL knows: Python's ssl can be given one."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        for curve in self._settings.curves:
-            try:
-                context.set_ecdh_curve(curve)
-            except ValueError:
-                continue
-            return curve
-        raise ValueError(f"OpenSSL knows none of the curves {', '.join(self._settings.curves)}")

@@ -13,6 +13,7 @@ from upwell.http import Limits
 from upwell.ports import ConfigError
 from upwell.telemetry.sampling import Sampler
 from upwell.telemetry.tracing_settings import TracingSettings
+from upwell.tls.settings import TlsOptions
 
 MINIMAL = {
     "CONTAINER_CONCURRENCY": "0",
@@ -226,7 +227,9 @@ def test_tls_is_on_when_both_files_are_there(tmp_path: Path) -> None:
     tls = read(UPWELL_CERTS_DIR=str(tmp_path), QUEUE_PROXY_TLS_CURVE_PREFERENCES="X25519, P-256").tls
 
     assert tls == TlsSettings(
-        certificate=str(tmp_path / "tls.crt"), key=str(tmp_path / "tls.key"), curves=("X25519", "prime256v1")
+        certificate=str(tmp_path / "tls.crt"),
+        key=str(tmp_path / "tls.key"),
+        options=TlsOptions(curves=("X25519", "prime256v1")),
     )
 
 

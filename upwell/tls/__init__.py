@@ -1,0 +1,1 @@
+"""TLS as every component does it: its settings, certificates that change while they are served, whom to expect."""
