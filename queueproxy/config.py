@@ -31,7 +31,7 @@ VARIABLES: Final = (
     ("SERVING_READINESS_PROBE", "", "JSON of a Kubernetes probe; empty: always ready"),
     ("ENABLE_MULTI_CONTAINER_PROBES", "false", "SERVING_READINESS_PROBE is a list"),
     ("ENABLE_HTTP_FULL_DUPLEX", "false", "accepted; responses may always start before the request ends"),
-    ("ENABLE_HTTP2_AUTO_DETECTION", "false", "accepted"),
+    ("ENABLE_HTTP2_AUTO_DETECTION", "false", "HTTP readiness probes are sent over HTTP/2 first, then HTTP/1.1"),
     ("SERVING_LOGGING_CONFIG", "required", "accepted; may be empty"),
     ("SERVING_LOGGING_LEVEL", "required", "debug, info, warn or error; may be empty"),
     ("SERVING_NAMESPACE", "required", "namespace of the revision"),
@@ -96,8 +96,8 @@ class QueueProxyConfig:
         read = Reader(env, _meaning)
         ports = read.with_errors(PortMap, lambda: PortMap.from_env(env))
         multiple = read.boolean("ENABLE_MULTI_CONTAINER_PROBES")
-        for switch in ("ENABLE_HTTP_FULL_DUPLEX", "ENABLE_HTTP2_AUTO_DETECTION"):
-            read.boolean(switch)
+        read.boolean("ENABLE_HTTP_FULL_DUPLEX")
+        detects_http2 = read.boolean("ENABLE_HTTP2_AUTO_DETECTION")
         read.text("SERVING_LOGGING_CONFIG", required=True)
         concurrency = read.integer("CONTAINER_CONCURRENCY", required=True)
         config = cls(
@@ -109,7 +109,10 @@ class QueueProxyConfig:
             response_start_timeout=max(0, read.integer("REVISION_RESPONSE_START_TIMEOUT_SECONDS")),
             idle_timeout=max(0, read.integer("REVISION_IDLE_TIMEOUT_SECONDS")),
             probes=read.with_errors(
-                tuple, lambda: parse_probes(env.get("SERVING_READINESS_PROBE", ""), multiple, ports)
+                tuple,
+                lambda: parse_probes(
+                    env.get("SERVING_READINESS_PROBE", ""), multiple, ports, detects_http2=detects_http2
+                ),
             ),
             log_level=read.text("SERVING_LOGGING_LEVEL", required=True) or "info",
             revision=RevisionInfo(

@@ -39,6 +39,8 @@ class ProbeSpec:
     path: str = "/"
     https: bool = False
     headers: tuple[tuple[str, str], ...] = ()
+    detects_http2: bool = False
+    """An HTTP probe asks over HTTP/2 first."""
     grpc_service: str = ""
     timeout: float = 1.0
     """Seconds for one attempt; the eager mode has its own."""
@@ -46,8 +48,8 @@ class ProbeSpec:
     eager: bool = False
 
 
-def parse_probes(text: str, multiple: bool, ports: PortMap) -> tuple[ProbeSpec, ...]:
-    """Read the variable; raise ConfigError naming what is wrong with it."""
+def parse_probes(text: str, multiple: bool, ports: PortMap, *, detects_http2: bool = False) -> tuple[ProbeSpec, ...]:
+    """Read the variable; raise ConfigError naming what is wrong with it. `detects_http2` is for HTTP probes."""
     if not text:
         return ()
     try:
@@ -58,10 +60,10 @@ def parse_probes(text: str, multiple: bool, ports: PortMap) -> tuple[ProbeSpec, 
     if not (isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)):
         wanted = "a list of probes" if multiple else "a probe, for example"
         raise ConfigError(f'{VARIABLE}="{text[:200]}": not {wanted} {{"tcpSocket": {{"port": 8080}}}}')
-    return tuple(_parse_probe(entry, ports) for entry in entries)
+    return tuple(_parse_probe(entry, ports, detects_http2) for entry in entries)
 
 
-def _parse_probe(entry: Mapping[str, Any], ports: PortMap) -> ProbeSpec:
+def _parse_probe(entry: Mapping[str, Any], ports: PortMap, detects_http2: bool) -> ProbeSpec:
     kind = next((kind for kind in ProbeKind if kind.value and entry.get(kind.value) is not None), ProbeKind.NONE)
     action = entry.get(kind.value) or {}
     if not isinstance(action, dict):
@@ -74,6 +76,7 @@ def _parse_probe(entry: Mapping[str, Any], ports: PortMap) -> ProbeSpec:
         path=_path(str(action.get("path") or "")),
         https=str(action.get("scheme") or "HTTP").upper() == "HTTPS",
         headers=_headers(action),
+        detects_http2=detects_http2 and kind is ProbeKind.HTTP,
         grpc_service=str(action.get("service") or ""),
         timeout=max(1, _whole(entry, "timeoutSeconds", 1)),
         success_threshold=max(1, _whole(entry, "successThreshold", 1)),

@@ -5,6 +5,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import h2.config
+import h2.connection
+import h2.events
 import pytest
 
 from queueproxy.probe import NotReadyError, attempt
@@ -191,6 +194,106 @@ async def test_a_grpc_probe_fails_when_nothing_is_told(answer: bytes) -> None:
     async with app(grpc_app(answer, [])) as port:
         with pytest.raises(NotReadyError):
             await attempt(spec(ProbeKind.GRPC, port), 1)
+
+
+# HTTP/2 where the app speaks it
+
+
+def either_version(http2: list[int], http1: int, seen: list[tuple[str, dict[str, str]]]) -> Serve:
+    """An app that answers over HTTP/2 with these statuses, one per request, and over HTTP/1.1 with the other one.
+
+    Without statuses it does not speak HTTP/2, and answers a preface as such apps do.
+    """
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        start = await reader.readuntil(b"\r\n\r\n")
+        if not start.startswith(b"PRI"):
+            lines = start.decode().split("\r\n")[1:-2]
+            seen.append(("1.1", dict(line.lower().split(": ", 1) for line in lines)))
+            writer.write(status(http1))
+        elif not http2:
+            writer.write(status(400))
+        else:
+            await answer_http2(start, reader, writer)
+        await writer.drain()
+
+    async def answer_http2(start: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
+        peer.initiate_connection()
+        data = start
+        while data:
+            for event in peer.receive_data(data):
+                if isinstance(event, h2.events.RequestReceived):
+                    seen.append(("2", dict(event.headers)))
+                    head = [(":status", str(http2.pop(0))), ("location", "/there")]
+                    peer.send_headers(event.stream_id, head, end_stream=True)
+            writer.write(peer.data_to_send())
+            data = await reader.read(65536)
+
+    return serve
+
+
+def detecting(port: int) -> ProbeSpec:
+    return spec(ProbeKind.HTTP, port, detects_http2=True, path="/ready", headers=(("X-Mine", "1"), ("Host", "no")))
+
+
+async def test_an_app_that_speaks_http_2_is_asked_again_with_the_probes_own_fields() -> None:
+    seen: list[tuple[str, dict[str, str]]] = []
+    async with app(either_version([200, 204], 500, seen)) as port:
+        await attempt(detecting(port), 1)
+
+    (first, asked), (second, asked_again) = seen
+    assert (first, second) == ("2", "2")
+    assert asked == {
+        ":method": "GET",
+        ":scheme": "http",
+        ":path": "/ready",
+        ":authority": f"127.0.0.1:{port}",
+        "user-agent": "kube-probe//",
+    }
+    assert asked_again == {**asked, "x-mine": "1"}
+
+
+async def test_the_second_question_over_http_2_decides() -> None:
+    async with app(either_version([200, 503], 200, [])) as port:
+        with pytest.raises(NotReadyError, match="status 503"):
+            await attempt(detecting(port), 1)
+
+
+async def test_redirects_are_followed_over_http_2() -> None:
+    seen: list[tuple[str, dict[str, str]]] = []
+    async with app(either_version([302, 200, 200], 500, seen)) as port:
+        await attempt(detecting(port), 1)
+
+    assert [fields[":path"] for _, fields in seen] == ["/ready", "/there", "/ready"]
+
+
+@pytest.mark.parametrize("http2", [[], [500]], ids=["not spoken", "not ready"])
+async def test_http_1_decides_where_http_2_gives_no_ready_app(http2: list[int]) -> None:
+    seen: list[tuple[str, dict[str, str]]] = []
+    async with app(either_version(http2, 200, seen)) as port:
+        await attempt(detecting(port), 1)
+
+    version, fields = seen[-1]
+    assert version == "1.1"
+    assert "x-mine" not in fields
+
+
+async def test_an_app_that_is_ready_over_neither_version_is_not_ready() -> None:
+    async with app(either_version([], 500, [])) as port:
+        with pytest.raises(NotReadyError, match="status 500"):
+            await attempt(detecting(port), 1)
+
+
+async def test_an_app_that_is_silent_to_http_2_has_the_whole_time_for_http_1() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if (await reader.readuntil(b"\r\n\r\n")).startswith(b"PRI"):
+            await reader.read()
+        else:
+            writer.write(status(200))
+
+    async with app(serve) as port:
+        await attempt(detecting(port), 0.3)
 
 
 # Runs
