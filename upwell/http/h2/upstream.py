@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from upwell.http.errors import FailureKind
 from upwell.http.exchange import Exchange
-from upwell.http.h2.codes import ErrorCode, StreamViolation, code_name
+from upwell.http.h2.codes import ConnectionViolation, ErrorCode, StreamViolation, code_name
 from upwell.http.h2.connection import Http2Connection, Setting
 from upwell.http.h2.frames import PING, PREFACE, encode_frame, encode_settings
 from upwell.http.h2.headers import BlockReader
@@ -363,9 +363,7 @@ class Http2Upstream(Http2Connection[UpstreamStream]):
             return
         why = str(error) if error is not None else "connection closed"
         message = f"read tcp {self.pool.authority.decode()}: {why}"
-        kind = (
-            FailureKind.BAD_RESPONSE if isinstance(error, ConnectionResetError) and self.closed else FailureKind.RESET
-        )
+        kind = FailureKind.BAD_RESPONSE if isinstance(error, ConnectionViolation) else FailureKind.RESET
         for stream in streams:
             stream.drop_backlog()
             if stream.exchange is not None:
