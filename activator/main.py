@@ -15,7 +15,8 @@ from activator.observing import CONFIG_MAP, Observers
 from activator.probe_answers import Health
 from activator.probing import Prober
 from activator.reporter import ConcurrencyReporter
-from activator.sks_reconciler import ServerlessServices
+from activator.sks_reconciler import ACTIVATOR_SERVICE, ServerlessServices
+from activator.stat_sender import SERVICE as AUTOSCALER_SERVICE
 from activator.stat_sender import StatSender
 from activator.tracing_setup import TracingSetup, resource_attributes
 from activator.traffic import Shared
@@ -38,6 +39,7 @@ __all__ = ["main", "serve"]
 LOG = log.get()
 CONNECT_SECONDS = 1.0
 """A pod that does not take a connection within this is passed over for another, and asked by a probe again."""
+_SYSTEM_SERVICES = f"{names.LABEL_SLICE_SERVICE} in ({ACTIVATOR_SERVICE},{AUTOSCALER_SERVICE})"
 DRAIN_MOST_SECONDS = 555.0
 """What the pod's grace period of 600 s leaves after the pause of 45 s."""
 
@@ -73,10 +75,14 @@ async def _serve(config: ActivatorConfig, env: Mapping[str, str], client: Client
     engine = Engine(limits=_limits(config), component=b"activator")
     revisions = Informer(client, REVISION, clock=clock)
     autoscalers = Informer(client, POD_AUTOSCALER, clock=clock)
-    slices = Informer(client, ENDPOINT_SLICE, clock=clock)
+    # Of a big cluster's slices only those of revisions, and of the two Services that are looked up by name.
+    revision_slices = Informer(client, ENDPOINT_SLICE, labels=names.LABEL_SKS, clock=clock)
+    system_slices = Informer(
+        client, ENDPOINT_SLICE, namespace=config.system_namespace, labels=_SYSTEM_SERVICES, clock=clock
+    )
     objects = Informer(client, SERVERLESS_SERVICE, clock=clock)
     services = Informer(client, CORE_SERVICE, labels=names.LABEL_SKS, clock=clock)
-    endpoints = EndpointTracker(slices)
+    endpoints = EndpointTracker(revision_slices, system_slices)
     sender = StatSender(endpoints, config.system_namespace, clock, metrics.stats_reachable, metrics.stats_errors)
     reporter = ConcurrencyReporter(config.pod_name, sender.send, clock, metrics.concurrency)
     prober = Prober(engine, clock, timeout=config.probe_timeout, frequency=config.probe_frequency)
@@ -84,7 +90,7 @@ async def _serve(config: ActivatorConfig, env: Mapping[str, str], client: Client
         client,
         objects,
         services,
-        slices,
+        endpoints,
         system_namespace=config.system_namespace,
         identity=config.pod_name,
         clock=clock,
@@ -93,7 +99,8 @@ async def _serve(config: ActivatorConfig, env: Mapping[str, str], client: Client
     background = {
         "revisions": revisions.run(),
         "pod autoscalers": autoscalers.run(),
-        "endpoint slices": slices.run(),
+        "slices of revisions": revision_slices.run(),
+        "slices of the system": system_slices.run(),
         "serverless services": objects.run(),
         "services": services.run(),
         "reporter": reporter.run(),
@@ -121,7 +128,7 @@ async def _serve(config: ActivatorConfig, env: Mapping[str, str], client: Client
             await engine.serve(activator, host, config.ports.actual(port))
         admin = await serve_metrics(metrics.registry, host, config.ports.actual(names.PORT_METRICS))
         try:
-            await _until_stopped(stop, activator, (revisions, slices, services), config.start_wait_seconds)
+            await _until_stopped(stop, activator, (revisions, revision_slices, services), config.start_wait_seconds)
             await _drain(health, engine, activator, config)
         finally:
             activator.close()

@@ -5,11 +5,9 @@ public Service selects nothing: the slices behind it are copies, of the ready po
 mode Proxy. Whatever the mode says, pods that are not there are never pointed at while there are activators, nor the
 other way round (contract: autoscaler.md 10).
 
-Slices are grouped by the ports they share, and named after them. Where all pods listen on the same ports (on a
-cluster) a flip is one update of one slice, and nobody sees anything in between.
+How those copies are laid out is for `activator.public_address` to say.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -25,28 +23,27 @@ from upwell.api.objects import (
     namespace_of,
     new_object,
 )
-from upwell.api.resources import CORE_SERVICE, ENDPOINT_SLICE
+from upwell.api.resources import CORE_SERVICE
 from upwell.policy.subset import choose_subset
 
 __all__ = [
-    "MANAGER",
     "Backends",
+    "address_of",
     "effective_mode",
+    "group_of",
     "port_name_of",
     "private_name_of",
     "private_service",
+    "public_backends",
     "public_service",
-    "public_slices",
     "ready_backends",
     "status_for",
     "status_not_owned",
+    "status_unwritten",
 ]
 
-MANAGER: Final = "upwell-activator"
 PROXY: Final = "Proxy"
 SERVE: Final = "Serve"
-SLICE_MOST: Final = 1000
-"""Endpoints that the API allows in one slice."""
 POPULATED: Final = "EndpointsPopulated"
 ACTIVATORS_POPULATED: Final = "ActivatorEndpointsPopulated"
 NOT_READY: Final = "K8s Service is not ready"
@@ -96,9 +93,9 @@ def ready_backends(slices: Iterable[Object], port_name: str) -> Backends:
         ports = [port for port in endpoint_slice.get("ports") or () if port.get("name") in (port_name, _HTTPS)]
         if not any(port["name"] == port_name for port in ports):
             continue
-        group = (str(endpoint_slice.get("addressType") or "IPv4"), _ports_text(ports))
+        group = group_of({**endpoint_slice, "ports": ports})
         for endpoint in endpoint_slice.get("endpoints") or ():
-            address = (group[1], _address_of(endpoint))
+            address = (group[1], address_of(endpoint))
             if _is_ready(endpoint) and address[1] and address not in seen:
                 seen.add(address)
                 found.setdefault(group, []).append(endpoint)
@@ -112,18 +109,18 @@ def effective_mode(sks: Object, pods: Backends, activators: Backends) -> str:
     return SERVE if pods and sks["spec"].get("mode") == SERVE else PROXY
 
 
-def public_slices(sks: Object, service: Object, pods: Backends, activators: Backends) -> list[Object]:
-    """The slices behind the public `service` now."""
+def public_backends(sks: Object, pods: Backends, activators: Backends) -> Backends:
+    """Who stands behind the public address now."""
     if effective_mode(sks, pods, activators) == SERVE:
-        return _slices(sks, service, pods)
+        return pods
     count = int(sks["spec"].get("numActivators") or 0)
-    everyone = (_address_of(endpoint) for group in activators.values() for endpoint in group)
+    everyone = (address_of(endpoint) for group in activators.values() for endpoint in group)
     chosen = choose_subset(everyone, count, name_of(sks))
     mine = {
-        group: [endpoint for endpoint in endpoints if _address_of(endpoint) in chosen]
+        group: [endpoint for endpoint in endpoints if address_of(endpoint) in chosen]
         for group, endpoints in activators.items()
     }
-    return _slices(sks, service, mine)
+    return {group: endpoints for group, endpoints in mine.items() if endpoints}
 
 
 def status_for(sks: Object, pods: Backends, now: float) -> Object:
@@ -136,6 +133,13 @@ def status_for(sks: Object, pods: Backends, now: float) -> Object:
         conditions.mark_unknown(POPULATED, "NoHealthyBackends", NOT_READY)
     backed = not pods or sks["spec"].get("mode") == PROXY
     conditions.mark(ACTIVATORS_POPULATED, str(backed), ACTIVATORS_POPULATED, "Revision is backed by Activator")
+    return status
+
+
+def status_unwritten(sks: Object, reason: str, now: float) -> Object:
+    """The status when the API server refuses something; `reason` says what, in the contract's words."""
+    status = _fresh_status(sks, names_known=False)
+    _CONDITIONS.manage(status, now).mark_unknown(POPULATED, reason, NOT_READY)
     return status
 
 
@@ -175,49 +179,13 @@ def _service(sks: Object, name: str, kind: str, ports: list[dict[str, Any]], spe
     return new_object(CORE_SERVICE, namespace_of(sks), name, metadata=metadata, spec={"ports": ports, **spec})
 
 
-def _slices(sks: Object, service: Object, backends: Backends) -> list[Object]:
-    made = []
-    for (address_type, ports_text), endpoints in sorted(backends.items()):
-        ordered = sorted(endpoints, key=_address_of)
-        for start in range(0, len(ordered), SLICE_MOST):
-            part = [_copy(endpoint) for endpoint in ordered[start : start + SLICE_MOST]]
-            made.append(_slice(sks, service, address_type, ports_text, part, start // SLICE_MOST))
-    return made
+def group_of(endpoint_slice: Object) -> tuple[str, str]:
+    """By what the endpoints of a slice belong together; a key of `Backends`."""
+    ports = sorted(endpoint_slice.get("ports") or (), key=lambda port: str(port.get("name")))
+    return str(endpoint_slice.get("addressType") or "IPv4"), json.dumps(ports, sort_keys=True)
 
 
-def _slice(
-    sks: Object, service: Object, address_type: str, ports_text: str, endpoints: list[dict[str, Any]], number: int
-) -> Object:
-    digest = hashlib.sha256(f"{address_type} {ports_text} {number}".encode()).hexdigest()[:10]
-    metadata = {
-        "labels": {
-            **labels_of(service),
-            names.LABEL_SLICE_SERVICE: name_of(sks),
-            names.LABEL_SLICE_MANAGER: MANAGER,
-        },
-        "ownerReferences": [controller_reference(service)],
-    }
-    return new_object(
-        ENDPOINT_SLICE,
-        namespace_of(sks),
-        names.child_name(name_of(sks), f"-{digest}"),
-        metadata=metadata,
-        addressType=address_type,
-        ports=json.loads(ports_text),
-        endpoints=endpoints,
-    )
-
-
-def _copy(endpoint: dict[str, Any]) -> dict[str, Any]:
-    kept = {name: endpoint[name] for name in ("addresses", "targetRef", "nodeName", "zone") if endpoint.get(name)}
-    return {**kept, "conditions": {"ready": True, "serving": True, "terminating": False}}
-
-
-def _ports_text(ports: list[dict[str, Any]]) -> str:
-    return json.dumps(sorted(ports, key=lambda port: str(port["name"])), sort_keys=True)
-
-
-def _address_of(endpoint: Mapping[str, Any]) -> str:
+def address_of(endpoint: Mapping[str, Any]) -> str:
     return str((endpoint.get("addresses") or [""])[0])
 
 

@@ -1,32 +1,40 @@
-"""Keeps every ServerlessService's Services, slices and status as they should be.
+"""Keeps every ServerlessService's Services, public address and status as they should be.
 
-One activator does it, the holder of a Lease. What an object asks for is computed in `activator.sks`; here it is
-compared with what is there, and only differences are written. New slices are written before old ones are deleted,
-so the public address leads somewhere at every moment of a flip.
+One activator does it, the holder of a Lease. What an object asks for is computed in `activator.sks` and
+`activator.public_address`; here it is compared with what is there, and only differences are written. New slices are
+written before old ones are deleted, so the public address leads somewhere at every moment of a flip.
 
 Woken by: the ServerlessService itself, its Services and public slices (somebody may have changed them), the slices of
-its private Service, and, for all of them at once, the slices of `activator-service`.
+its private Service, and, for all of them at once, the slices of `activator-service`. Endpoints are not watched, as
+nobody else has a reason to write them: they are written when they differ from what this leader wrote last.
 """
 
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from activator import sks as wanted
+from activator.public_address import MANAGER, plan_slices, public_endpoints
 from upwell.api import names
 from upwell.api.objects import (
     Key,
     Object,
     is_controlled_by,
     is_deleting,
+    key_of,
     labels_of,
     mutable,
     name_of,
     namespace_of,
     uid_of,
 )
-from upwell.api.resources import BY_KIND, CORE_SERVICE, ENDPOINT_SLICE, SERVERLESS_SERVICE, Resource
+from upwell.api.resources import BY_KIND, CORE_SERVICE, ENDPOINT_SLICE, ENDPOINTS, SERVERLESS_SERVICE, Resource
 from upwell.clock import Clock
 from upwell.cluster.client import Client
-from upwell.cluster.errors import AlreadyExists, Conflict, NotFound
+from upwell.cluster.endpoints import EndpointTracker
+from upwell.cluster.errors import AlreadyExists, ApiError, Conflict, NotFound, Unavailable
 from upwell.cluster.informer import Informer
 from upwell.cluster.leader import LeaderElector
 from upwell.cluster.reconciler import Reconciler
@@ -45,7 +53,6 @@ RETRY_SECONDS: Final = 0.75
 old identity, and goes on leading at once."""
 
 _BY_PRIVATE: Final = "private service"
-_BY_SERVICE: Final = "public service"
 
 
 class NotOwned(Exception):  # noqa: N818 - a state of the cluster
@@ -57,15 +64,23 @@ class NotOwned(Exception):  # noqa: N818 - a state of the cluster
         self.name = name
 
 
+class Unwritten(Exception):  # noqa: N818 - a state of the cluster
+    """The API server refused what `reason` names; the cause is its answer."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class ServerlessServices:
-    """The reconciler; `slices` and `services` are informers that the caller runs, as it runs `objects`."""
+    """The reconciler; the caller runs the informers `objects` and `services`, and those of `endpoints`."""
 
     def __init__(
         self,
         client: Client,
         objects: Informer,
         services: Informer,
-        slices: Informer,
+        endpoints: EndpointTracker,
         *,
         system_namespace: str,
         identity: str,
@@ -75,10 +90,12 @@ class ServerlessServices:
         self._client = client
         self._objects = objects
         self._services = services
-        self._slices = slices
+        self._endpoints = endpoints
         self._system_namespace = system_namespace
         self._clock = clock
         self._selectors: dict[str, dict[str, str]] = {}
+        self._endpoints_written: dict[Key, bytes] = {}
+        """Digests of the Endpoints that this leader knows to be there."""
         self._reconciler = Reconciler("serverlessservice", self.reconcile, clock=clock)
         self._elector = LeaderElector(
             client,
@@ -91,10 +108,9 @@ class ServerlessServices:
             clock=clock,
         )
         objects.add_index(_BY_PRIVATE, lambda sks: [f"{namespace_of(sks)}/{wanted.private_name_of(sks)}"])
-        slices.add_index(_BY_SERVICE, _service_of)
         objects.add_handler(self._object_changed)
         services.add_handler(self._reconciler.enqueue_controller_of(SERVERLESS_SERVICE.kind))
-        slices.add_handler(self._slice_changed)
+        endpoints.on_change(self._service_changed)
 
     @property
     def is_leader(self) -> bool:
@@ -102,7 +118,7 @@ class ServerlessServices:
 
     async def run(self) -> None:
         """Reconcile whenever this activator leads, until cancelled."""
-        for informer in (self._objects, self._services, self._slices):
+        for informer in (self._objects, self._services, self._endpoints):
             await informer.wait_synced()
         await self._elector.run(self._lead)
 
@@ -113,17 +129,32 @@ class ServerlessServices:
             return
         pods = self._backends(key.namespace, wanted.private_name_of(sks), sks)
         activators = self._backends(self._system_namespace, ACTIVATOR_SERVICE, sks)
+        refused: Unwritten | None = None
         try:
-            await self._apply_service(sks, wanted.private_service(sks, await self._selector(sks)))
-            public = await self._apply_service(sks, wanted.public_service(sks))
-            await self._apply_slices(public, wanted.public_slices(sks, public, pods, activators))
+            await self._point(sks, wanted.public_backends(sks, pods, activators))
         except NotOwned as error:
             status = wanted.status_not_owned(sks, error.kind, error.name, self._clock.now())
+        except Unwritten as error:
+            refused = error
+            status = wanted.status_unwritten(sks, error.reason, self._clock.now())
         else:
             status = wanted.status_for(sks, pods, self._clock.now())
         await apply_status(self._client, SERVERLESS_SERVICE, sks, status)
+        if refused is not None and refused.__cause__ is not None:
+            raise refused.__cause__
+
+    async def _point(self, sks: Object, backends: wanted.Backends) -> None:
+        """Have both Services, and `backends` behind the public one; raise NotOwned or Unwritten."""
+        with _unwritten("CreatingPrivateService"):
+            selector = await self._selector(sks)
+        await self._apply_service(sks, wanted.private_service(sks, selector), "PrivateService")
+        public = await self._apply_service(sks, wanted.public_service(sks), "PublicService")
+        with _unwritten("CreatingPublicEndpoints"):
+            await self._apply_slices(sks, public, backends)
+            await self._apply_endpoints(sks, public_endpoints(sks, backends))
 
     async def _lead(self) -> None:
+        self._endpoints_written.clear()
         self._enqueue_all()
         await self._reconciler.run()
 
@@ -134,22 +165,19 @@ class ServerlessServices:
     def _object_changed(self, old: Object | None, new: Object | None) -> None:
         if new is None and old is not None:
             self._selectors.pop(uid_of(old), None)
+            self._endpoints_written.pop(key_of(old), None)
         self._reconciler.enqueue_changed(old, new)
 
-    def _slice_changed(self, old: Object | None, new: Object | None) -> None:
-        changed = new if new is not None else old
-        for service in _service_of(changed) if changed is not None else ():
-            if service == f"{self._system_namespace}/{ACTIVATOR_SERVICE}":
-                self._enqueue_all()
-            for sks in self._objects.by_index(_BY_PRIVATE, service):
-                self._reconciler.enqueue_object(sks)
-            namespace, _, name = service.partition("/")
-            if self._objects.get(namespace, name) is not None:
-                self._reconciler.enqueue(Key(namespace, name))
+    def _service_changed(self, service: Key) -> None:
+        if service == (self._system_namespace, ACTIVATOR_SERVICE):
+            self._enqueue_all()
+        for sks in self._objects.by_index(_BY_PRIVATE, f"{service.namespace}/{service.name}"):
+            self._reconciler.enqueue_object(sks)
+        if self._objects.get(*service) is not None:
+            self._reconciler.enqueue(service)
 
     def _backends(self, namespace: str, service: str, sks: Object) -> wanted.Backends:
-        slices = self._slices.by_index(_BY_SERVICE, f"{namespace}/{service}")
-        return wanted.ready_backends(slices, wanted.port_name_of(sks))
+        return wanted.ready_backends(self._endpoints.slices(Key(namespace, service)), wanted.port_name_of(sks))
 
     async def _selector(self, sks: Object) -> dict[str, str]:
         """The labels by which the scale target selects its pods; those never change, so they are read once."""
@@ -162,15 +190,16 @@ class ServerlessServices:
             self._selectors[uid_of(sks)] = known
         return known
 
-    async def _apply_service(self, sks: Object, service: Object) -> Object:
+    async def _apply_service(self, sks: Object, service: Object, what: str) -> Object:
         """Make ports and selector of the Service those of `service`; what else it has is left alone."""
         found = self._services.get(namespace_of(service), name_of(service))
-        if found is None:
-            try:
-                return await self._client.create(CORE_SERVICE, service)
-            except AlreadyExists:
-                # Somebody else's of that name does not carry our labels, so the informer does not show it.
-                found = await self._client.get(CORE_SERVICE, name_of(service), namespace_of(service))
+        with _unwritten(f"Creating{what}"):
+            if found is None:
+                try:
+                    return await self._client.create(CORE_SERVICE, service)
+                except AlreadyExists:
+                    # Somebody else's of that name does not carry our labels, so the informer does not show it.
+                    found = await self._client.get(CORE_SERVICE, name_of(service), namespace_of(service))
         if not is_controlled_by(found, sks):
             raise NotOwned(CORE_SERVICE.kind, name_of(service))
         spec = found["spec"]
@@ -183,21 +212,42 @@ class ServerlessServices:
         changed["spec"].pop("selector", None)
         if selector:
             changed["spec"]["selector"] = selector
-        return await self._client.update(CORE_SERVICE, changed)
+        with _unwritten(f"Updating{what}"):
+            return await self._client.update(CORE_SERVICE, changed)
 
-    async def _apply_slices(self, public: Object, slices: list[Object]) -> None:
+    async def _apply_slices(self, sks: Object, public: Object, backends: wanted.Backends) -> None:
         present = {
             name_of(found): found
-            for found in self._slices.by_index(_BY_SERVICE, f"{namespace_of(public)}/{name_of(public)}")
-            if labels_of(found).get(names.LABEL_SLICE_MANAGER) == wanted.MANAGER
+            for found in self._endpoints.slices(key_of(public))
+            if labels_of(found).get(names.LABEL_SLICE_MANAGER) == MANAGER
         }
-        for made in slices:
+        for made in plan_slices(sks, public, backends, list(present.values())):
             await self._apply_slice(present.pop(name_of(made), None), made)
         for stale in present.values():
             try:
                 await self._client.delete(ENDPOINT_SLICE, name_of(stale), namespace_of(stale), uid=uid_of(stale))
             except NotFound:
                 pass  # the cache was behind
+
+    async def _apply_endpoints(self, sks: Object, made: Object) -> None:
+        """Write the Endpoints, unless this very state is what was written last."""
+        key, digest = key_of(made), hashlib.sha256(json.dumps(made, sort_keys=True).encode()).digest()
+        known = self._endpoints_written.get(key)
+        if known == digest:
+            return
+        self._endpoints_written.pop(key, None)
+        if known is None:
+            try:
+                found = await self._client.get(ENDPOINTS, name_of(made), namespace_of(made))
+            except NotFound:
+                await self._client.create(ENDPOINTS, made)
+                self._endpoints_written[key] = digest
+                return
+            if not is_controlled_by(found, sks):
+                raise NotOwned(ENDPOINTS.kind, name_of(made))
+        # Ours, and nobody else writes it: no need to have read it.
+        await self._client.update(ENDPOINTS, made)
+        self._endpoints_written[key] = digest
 
     async def _apply_slice(self, found: Object | None, made: Object) -> None:
         if found is None:
@@ -212,9 +262,15 @@ class ServerlessServices:
             LOG.info("public address leads here", slice=name_of(made), endpoints=len(made["endpoints"]))
 
 
-def _service_of(endpoint_slice: Object) -> list[str]:
-    service = labels_of(endpoint_slice).get(names.LABEL_SLICE_SERVICE)
-    return [f"{namespace_of(endpoint_slice)}/{service}"] if service else []
+@contextmanager
+def _unwritten(reason: str) -> Iterator[None]:
+    """Refusals within the block are `reason`; a cache that is behind, or a server that is away, is none."""
+    try:
+        yield
+    except (Conflict, Unavailable):
+        raise
+    except ApiError as error:
+        raise Unwritten(reason) from error
 
 
 def _resource_of(reference: dict[str, Any]) -> Resource:

@@ -306,11 +306,13 @@ class Reply:
 
 
 def endpoint_slice(namespace: str, service: str, suffix: str, ports: dict[str, int], *, ready: bool) -> Object:
+    # As Kubernetes copies it from the Service.
+    of_revision = {} if namespace == names.SYSTEM_NAMESPACE else {names.LABEL_SKS: service.removesuffix("-private")}
     return new_object(
         ENDPOINT_SLICE,
         namespace,
         f"{service}-{suffix}",
-        metadata={"labels": {names.LABEL_SLICE_SERVICE: service}},
+        metadata={"labels": {**of_revision, names.LABEL_SLICE_SERVICE: service}},
         addressType="IPv4",
         ports=[{"name": name, "port": port, "protocol": "TCP"} for name, port in ports.items()],
         endpoints=[{"addresses": ["127.0.0.1"], "conditions": {"ready": ready}}],

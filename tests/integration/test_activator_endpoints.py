@@ -15,8 +15,8 @@ from tests.integration.activator_world import (
 )
 from upwell.api import names
 from upwell.api.conditions import find, status_of
-from upwell.api.objects import Object, new_object
-from upwell.api.resources import CORE_SERVICE, DEPLOYMENT, ENDPOINT_SLICE, SERVERLESS_SERVICE
+from upwell.api.objects import Object, labels_of, new_object
+from upwell.api.resources import CORE_SERVICE, DEPLOYMENT, ENDPOINT_SLICE, ENDPOINTS, SERVERLESS_SERVICE
 from upwell.clock import SystemClock
 from upwell.cluster.endpoints import EndpointTracker
 from upwell.cluster.informer import Informer
@@ -146,6 +146,56 @@ async def test_flips_follow_mode_and_pods_and_never_leave_the_address_empty(worl
         await eventually(lambda: address.ports == {30012})
 
         assert all(address.history)
+
+
+async def test_the_endpoints_object_follows_each_flip(world: World) -> None:
+    await world.add_endpoint(names.SYSTEM_NAMESPACE, "activator-service", "a", ACTIVATORS)
+    await world.add_endpoint(NAMESPACE, "older-private", "1", {"http": 31001, "https": 31002, "http-autometric": 9})
+    await world.start_activator()
+    await add_sks(world, "older")
+    await sks_where(world, "older", "Ready", "True")
+    assert await endpoints_ports(world, "older") == {"http": 30012}
+
+    await set_mode(world, "older", "Serve")
+    async with asyncio.timeout(10):
+        while await endpoints_ports(world, "older") != {"http": 31001, "https": 31002}:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    found = await world.client.get(ENDPOINTS, "older", NAMESPACE)
+    assert labels_of(found)["endpointslice.kubernetes.io/skip-mirror"] == "true"
+    assert labels_of(found)[names.LABEL_SERVICE_TYPE] == "Public"
+
+
+async def endpoints_ports(world: World, name: str) -> dict[str, int]:
+    found = await world.client.get(ENDPOINTS, name, NAMESPACE)
+    return {port["name"]: port["port"] for subset in found["subsets"] for port in subset["ports"]}
+
+
+async def test_when_the_leading_activator_dies_for_good_another_takes_over(world: World) -> None:
+    await world.add_endpoint(names.SYSTEM_NAMESPACE, "activator-service", "a", ACTIVATORS)
+    await world.start_activator()
+    await add_sks(world, "heir")
+    await sks_where(world, "heir", "ActivatorEndpointsPopulated", "True")
+    await world.stop_activator(signal.SIGKILL)
+    await world.add_endpoint(NAMESPACE, "heir-private", "1", {"http": 31001})
+    await set_mode(world, "heir", "Serve")
+
+    await world.start_activator(POD_NAME="activator-2")
+
+    async with PublicAddress(world, "heir") as address:
+        await eventually(lambda: address.ports == {31001}, seconds=8)
+    # In good order, so that the next test's activator need not wait for the lease.
+    assert await world.stop_activator() == 0
+
+
+async def test_an_activator_beside_knatives_controller_leaves_addresses_alone(world: World) -> None:
+    await world.add_endpoint(names.SYSTEM_NAMESPACE, "activator-service", "a", ACTIVATORS)
+    await world.start_activator(ACTIVATOR_FLIPS="false")
+    await add_sks(world, "theirs")
+
+    async with PublicAddress(world, "theirs") as address:
+        await asyncio.sleep(0.5)
+        assert not address.ports
+    assert "status" not in await world.client.get(SERVERLESS_SERVICE, "theirs", NAMESPACE)
 
 
 async def test_without_ready_activators_the_address_leads_to_the_pods(world: World) -> None:

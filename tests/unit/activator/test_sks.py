@@ -1,17 +1,20 @@
 """What a ServerlessService asks for, compared with what the reference makes of the same object."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
+from activator.public_address import plan_slices
 from activator.sks import (
     effective_mode,
     private_service,
+    public_backends,
     public_service,
-    public_slices,
     ready_backends,
     status_for,
     status_not_owned,
+    status_unwritten,
 )
 from upwell.api import names
 from upwell.api.conditions import find
@@ -61,9 +64,11 @@ def leads_to(made: list[Object]) -> list[str]:
     return [address for one in made for item in one["endpoints"] for address in item["addresses"]]
 
 
-def flipped(wanted: Object, pod_slices: list[Object], activator_slices: list[Object]) -> list[Object]:
-    backends = [ready_backends(slices, "http") for slices in (pod_slices, activator_slices)]
-    return public_slices(wanted, public_service(wanted), backends[0], backends[1])
+def flipped(
+    wanted: Object, pod_slices: list[Object], activator_slices: list[Object], present: Iterable[Object] = ()
+) -> list[Object]:
+    listed, activators = (ready_backends(slices, "http") for slices in (pod_slices, activator_slices))
+    return plan_slices(wanted, public_service(wanted), public_backends(wanted, listed, activators), present)
 
 
 def test_the_private_service_selects_the_pods_on_every_port_of_the_sidecar() -> None:
@@ -158,7 +163,7 @@ def test_proxying_leads_to_a_consistent_part_of_the_activators() -> None:
 
 def test_a_flip_between_the_same_ports_rewrites_one_slice() -> None:
     (serve,) = flipped(sks("Serve"), [pods("10.1.0.1")], [activators(1)])
-    (proxy,) = flipped(sks("Proxy"), [pods("10.1.0.1")], [activators(1)])
+    (proxy,) = flipped(sks("Proxy"), [pods("10.1.0.1")], [activators(1)], [serve])
 
     assert serve["metadata"]["name"] == proxy["metadata"]["name"]
     assert leads_to([serve]) != leads_to([proxy])
@@ -178,7 +183,7 @@ def test_more_endpoints_than_a_slice_may_hold_go_into_several() -> None:
 
     made = flipped(sks("Serve"), [pods(*crowd)], [])
 
-    assert [len(one["endpoints"]) for one in made] == [1000, 500]
+    assert [len(one["endpoints"]) for one in made] == [100] * 15
     assert sorted(leads_to(made)) == sorted(crowd)
 
 
@@ -218,3 +223,15 @@ def test_a_foreign_service_makes_it_false() -> None:
 
     assert (condition["status"], condition["reason"]) == ("False", "NotOwned")
     assert condition["message"] == "Resource app-00001 of type Service is not owned by SKS"
+
+
+def test_what_the_api_server_refuses_shows_in_the_status_with_the_reason_of_the_contract() -> None:
+    before = sks("Serve")
+    before["status"] = status_for(before, ready_backends([pods("10.1.0.1")], "http"), 0.0)
+
+    status = status_unwritten(before, "CreatingPublicEndpoints", 5.0)
+
+    condition = find(status, "Ready")
+    assert (condition["status"], condition["reason"]) == ("Unknown", "CreatingPublicEndpoints")
+    assert condition["message"] == "K8s Service is not ready"
+    assert status["serviceName"] == "app-00001"

@@ -1,6 +1,8 @@
 """The endpoints of a Service: the union of its slices, by port name."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.unit.cluster.fake_api import FakeApi
 from upwell.api.names import LABEL_SLICE_SERVICE
@@ -96,3 +98,71 @@ async def test_changes_are_seen_and_told_once_and_only_when_they_matter() -> Non
 def test_an_address_reads_as_it_is_dialled() -> None:
     assert str(Address("10.0.0.1", 80)) == "10.0.0.1:80"
     assert str(Address("fd00::1", 80)) == "[fd00::1]:80"
+
+
+async def test_each_change_of_a_slice_leaves_the_others_as_they_are() -> None:
+    api, clock = FakeApi(), FakeClock()
+    informer = Informer(api, ENDPOINT_SLICE, clock=clock)
+    tracker = EndpointTracker(informer)
+    async with running({"informer": informer.run()}):
+        await clock.advance(0)
+        assert tracker.addresses("default", "hello", "http") == ([], [])
+        put(api, "a", [endpoint("10.0.0.1", ready=True), endpoint("10.0.0.2", ready=False)], http=8012)
+        put(api, "b", [endpoint("10.0.0.2", ready=True), endpoint("10.0.0.3", ready=True)], http=8012)
+        await clock.advance(0)
+        assert hosts(tracker) == ({"10.0.0.1", "10.0.0.2", "10.0.0.3"}, set())
+
+        put(api, "b", [endpoint("10.0.0.3", ready=False)], http=8012)
+        await clock.advance(0)
+        assert hosts(tracker) == ({"10.0.0.1"}, {"10.0.0.2", "10.0.0.3"})
+        api.remove(ENDPOINT_SLICE, "default", "a")
+        await clock.advance(0)
+        assert hosts(tracker) == (set(), {"10.0.0.3"})
+
+
+async def test_slices_of_several_informers_are_united() -> None:
+    api, clock = FakeApi(), FakeClock()
+    informers = [Informer(api, ENDPOINT_SLICE, namespace=namespace, clock=clock) for namespace in ("default", "other")]
+    tracker = EndpointTracker(*informers)
+    put(api, "a", [endpoint("10.0.0.1", ready=True)], http=8012)
+    async with running({str(number): informer.run() for number, informer in enumerate(informers)}):
+        await clock.advance(0)
+        assert hosts(tracker) == ({"10.0.0.1"}, set())
+        assert [found["metadata"]["name"] for found in tracker.slices(SERVICE)] == ["a"]
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abc"), st.lists(st.tuples(st.integers(1, 4), st.sampled_from([True, False, None]))))
+    )
+)
+def test_following_slices_comes_to_what_reading_all_of_them_does(
+    changes: list[tuple[str, list[tuple[int, bool | None]]]],
+) -> None:
+    informer = Informer(FakeApi(), ENDPOINT_SLICE, clock=FakeClock())
+    tracker = EndpointTracker(informer)
+    tracker.addresses("default", "hello", "http")
+    for version, (name, listed) in enumerate(changes):
+        conditions = [
+            (number, {"terminating": True} if ready is None else {"ready": ready}) for number, ready in listed
+        ]
+        metadata = {
+            "namespace": "default",
+            "name": name,
+            "uid": name,
+            "resourceVersion": str(version + 1),
+            "labels": {LABEL_SLICE_SERVICE: "hello"},
+        }
+        endpoints = [endpoint(f"10.0.0.{number}", **condition) for number, condition in conditions]
+        obj = {"metadata": metadata, "endpoints": endpoints, "ports": [{"name": "http", "port": 8012}]}
+        informer._apply("MODIFIED" if listed else "DELETED", obj)
+
+        afresh = EndpointTracker(informer)
+        followed, read = (one.addresses("default", "hello", "http") for one in (tracker, afresh))
+        assert [set(part) for part in followed] == [set(part) for part in read]
+
+
+def hosts(tracker: EndpointTracker) -> tuple[set[str], set[str]]:
+    ready, not_ready = tracker.addresses("default", "hello", "http")
+    return {address.host for address in ready}, {address.host for address in not_ready}

@@ -11,6 +11,7 @@ from upwell.api.names import LABEL_SLICE_MANAGER, LABEL_SLICE_SERVICE, child_nam
 from upwell.api.objects import (
     Object,
     controller_reference,
+    labels_of,
     matches_labels,
     name_of,
     namespace_of,
@@ -43,7 +44,12 @@ def endpoint_slice(service: Object, pod: Object, *, ready: bool, terminating: bo
         namespace_of(service),
         slice_name(name_of(service), name_of(pod)),
         metadata={
-            "labels": {LABEL_SLICE_SERVICE: name_of(service), LABEL_SLICE_MANAGER: MANAGER},
+            # The Service's own labels too, as in Kubernetes: by them, watchers choose.
+            "labels": {
+                **labels_of(service),
+                LABEL_SLICE_SERVICE: name_of(service),
+                LABEL_SLICE_MANAGER: MANAGER,
+            },
             "ownerReferences": [controller_reference(service)],
         },
         addressType="IPv4",
