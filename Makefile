@@ -51,7 +51,7 @@ integration: $(STAMP) ## real processes, real sockets
 fuzz: $(STAMP) ## hypothesis with fixed seeds
 	$(BIN)/pytest tests/fuzz -n 2 $(PYTEST_ARGS)
 
-bench: $(STAMP) ## requests/s, CPU per request and memory of the queue-proxy beside HAProxy
+bench: $(STAMP) ## every figure of the queue-proxy beside its target, HAProxy and nghttpx; five minutes
 	$(BIN)/python -m bench.queueproxy $(BENCH_ARGS)
 
 soak: $(STAMP) ## random faults through one queue-proxy for SECONDS (300); exit 1 if anything grows or is logged

@@ -1,7 +1,8 @@
-"""What `bench.queueproxy` compares: the sidecar, HAProxy with one thread, and the backend behind both.
+"""Whom the bench compares: the sidecar, HAProxy with one thread, nghttpx with one worker, and the app behind them.
 
-Each runs as a process of its own, pinned to a core, on ports that were free a moment ago. The backend is HAProxy too,
-answering from memory: it is needed anyway, and nothing else in Debian is much quicker.
+Each runs as a process of its own, pinned to a core, on ports that were free a moment ago: the proxy under test alone on
+one, client and app together on the other. Where answers are short the app is HAProxy too, answering from memory: it
+is needed anyway, and nothing else in Debian is much quicker. Other apps are in `bench.peers`.
 """
 
 import os
@@ -16,9 +17,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-__all__ = ["Target", "backend", "direct", "free_port", "haproxy", "install", "queueproxy"]
+__all__ = [
+    "BODY",
+    "LOAD_CORE",
+    "PROXY_CORE",
+    "Target",
+    "backend",
+    "direct",
+    "free_port",
+    "haproxy",
+    "install",
+    "nghttpx",
+    "peer_app",
+    "queueproxy",
+]
 
+PROXY_CORE, LOAD_CORE = 0, 1
 START_SECONDS = 10.0
+BODY = "x" * 48
+"""The short answer."""
+_BUFFER = 16_384
+"""HAProxy's default; an answer from memory, or a request that it waits for, must fit."""
 
 _COMMON = """
 global
@@ -30,12 +49,13 @@ defaults
     timeout connect 5s
     timeout client 60s
     timeout server 60s
+    timeout tunnel 60s
     timeout http-keep-alive 60s
 """
 
 _BACKEND = """
 frontend answers
-    bind 127.0.0.1:{port}
+    bind 127.0.0.1:{port} {options}
     http-request return status 200 content-type text/plain string "{body}"
 """
 
@@ -68,16 +88,15 @@ _SIDECAR_ENV = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Something that answers HTTP on a loopback port."""
+    """Something that answers on a loopback port."""
 
     name: str
     port: int
     pid: int
-    varied: bool = False
-    """Whether it is asked in as many ways as there are requests."""
+    metrics_port: int = 0
 
-    def asked_differently(self) -> "Target":
-        return replace(self, name=f"{self.name}, no head twice", varied=True)
+    def named(self, name: str) -> "Target":
+        return replace(self, name=name)
 
 
 def install(commands: Mapping[str, str]) -> str:
@@ -97,43 +116,65 @@ def free_port() -> int:
 
 
 @contextmanager
-def backend(folder: Path, core: int, body: str) -> Iterator[Target]:
-    """The app: answers every request with `body`."""
+def backend(folder: Path, body: str = BODY, options: str = "") -> Iterator[Target]:
+    """The app: answers every request with `body`, once it has all of it; `options` as for HAProxy's `bind`."""
     port = free_port()
-    with _haproxy(folder, "backend", core, port, _BACKEND.format(port=port, body=body)) as target:
+    sections = _BACKEND.format(port=port, body=body, options=options)
+    if len(body) > _BUFFER // 2:
+        sections = sections.replace("http-request", "option http-buffer-request\n    http-request", 1)
+        sections = f"global\n    tune.bufsize {4 * len(body)}\n{sections}"
+    with _haproxy(folder, "backend", LOAD_CORE, port, sections) as target:
         yield target
 
 
 @contextmanager
-def haproxy(folder: Path, core: int, behind: Target) -> Iterator[Target]:
+def peer_app(folder: Path, peer: str) -> Iterator[Target]:
+    """The app that `python -m bench.peers.<peer> serve PORT` is."""
+    port = free_port()
+    command = [sys.executable, "-m", f"bench.peers.{peer}", "serve", str(port)]
+    with _process(command, peer, LOAD_CORE, port, folder, os.environ) as target:
+        yield target
+
+
+@contextmanager
+def haproxy(folder: Path, behind: Target) -> Iterator[Target]:
     """HAProxy in front of the app, with one thread."""
     port = free_port()
-    with _haproxy(folder, "HAProxy", core, port, _PROXY.format(port=port, backend=behind.port)) as target:
+    with _haproxy(folder, "HAProxy", PROXY_CORE, port, _PROXY.format(port=port, backend=behind.port)) as target:
         yield target
 
 
 @contextmanager
-def queueproxy(folder: Path, core: int, behind: Target, settings: Mapping[str, str]) -> Iterator[Target]:
-    """The sidecar in front of the app, with its defaults and these settings."""
+def nghttpx(folder: Path, behind: Target) -> Iterator[Target]:
+    """nghttpx in front of an app that speaks h2c, with one worker."""
     port = free_port()
-    ports = {8012: port, 8112: free_port(), 8022: free_port(), 9090: free_port(), 9091: free_port(), 8080: behind.port}
-    env = {**os.environ, **_SIDECAR_ENV, **settings}
-    env["UPWELL_PORT_MAP"] = ",".join(f"{contract}={actual}" for contract, actual in ports.items())
-    with _process([sys.executable, "-m", "queueproxy"], "queueproxy", core, port, folder, env) as target:
+    command = ["nghttpx", "-n1", "--conf=/dev/null", "--errorlog-file=/dev/null", "--accesslog-file=/dev/null"]
+    command += ["-f", f"127.0.0.1,{port};no-tls", "-b", f"127.0.0.1,{behind.port};;proto=h2"]
+    with _process(command, "nghttpx", PROXY_CORE, port, folder, os.environ) as target:
         yield target
 
 
 @contextmanager
-def direct(behind: Target) -> Iterator[Target]:
+def queueproxy(folder: Path, behind: Target, settings: Mapping[str, str] | None = None) -> Iterator[Target]:
+    """The sidecar in front of the app, with its defaults and these settings."""
+    port, metrics = free_port(), free_port()
+    ports = {8012: port, 8112: free_port(), 8022: free_port(), 9090: free_port(), 9091: metrics, 8080: behind.port}
+    env = {**os.environ, **_SIDECAR_ENV, **(settings or {})}
+    env["UPWELL_PORT_MAP"] = ",".join(f"{contract}={actual}" for contract, actual in ports.items())
+    with _process([sys.executable, "-m", "queueproxy"], "queueproxy", PROXY_CORE, port, folder, env) as target:
+        yield replace(target, metrics_port=metrics)
+
+
+def direct(behind: Target) -> Target:
     """The app without anything in front."""
-    yield Target("backend alone", behind.port, behind.pid)
+    return behind.named("backend alone")
 
 
 @contextmanager
 def _haproxy(folder: Path, name: str, core: int, port: int, sections: str) -> Iterator[Target]:
     config = folder / f"{name}.cfg"
     config.write_text(_COMMON.format(socket=folder / f"{name}.sock") + sections)
-    with _process(["haproxy", "-db", "-q", "-f", str(config)], name, core, port, folder, dict(os.environ)) as target:
+    with _process(["haproxy", "-db", "-q", "-f", str(config)], name, core, port, folder, os.environ) as target:
         yield target
 
 
@@ -143,7 +184,7 @@ def _process(
 ) -> Iterator[Target]:
     with (folder / f"{name}.log").open("wb") as output:
         process = subprocess.Popen(
-            ["taskset", "-c", str(core), *command], stdout=output, stderr=subprocess.STDOUT, env=env
+            ["taskset", "-c", str(core), *command], stdout=output, stderr=subprocess.STDOUT, env=dict(env)
         )
         try:
             _await_port(process, name, port, folder)
@@ -161,5 +202,6 @@ def _await_port(process: subprocess.Popen[bytes], name: str, port: int, folder: 
                 return
         if process.poll() is not None:
             break
-        time.sleep(0.02)
-    raise SystemExit(f"bench: {name} does not listen on port {port}; see {folder / f'{name}.log'}")
+        time.sleep(0.001)
+    said = (folder / f"{name}.log").read_text(errors="replace")[-2000:]
+    raise SystemExit(f"bench: {name} does not listen on port {port}:\n{said}")
