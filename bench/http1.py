@@ -55,7 +55,7 @@ def post(bench: Bench) -> Row:
 
 
 def queueing(bench: Bench) -> Row:
-    """The contract lets ten in and a hundred wait. So 110 connections only queue; of 128 some get a 503 all the time."""
+    """Ten may be under way and a hundred wait: 110 connections only queue, of 128 some are always turned away."""
     connections = {"unlimited": 128, "limit 10, 128 connections": 128, "limit 10, 110 connections": 110}
 
     def turn(target: Target) -> Turn:
