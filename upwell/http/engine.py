@@ -68,7 +68,8 @@ class Engine:
         self.connections: dict[DownstreamConnection | Http2Downstream, None] = {}
         self.head_memory = HeadMemory()
         self.upstream_connections: dict[UpstreamConnection, None] = {}
-        self.deadlines = Deadlines(clock or SystemClock(), self.loop)
+        self.clock = clock or SystemClock()
+        self.deadlines = Deadlines(self.clock, self.loop)
         self.now = self.deadlines.now
         self._upstreams: dict[tuple[str, int, SecureDialer | None], Upstream] = {}
         self._timeouts: dict[tuple[float, float, float, bytes], Timeouts] = {}
@@ -191,11 +192,12 @@ class Engine:
 
     # What the engine's parts report.
 
-    def start(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
-        """Run something that has to wait; the engine owns it until it is done."""
+    def start(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run something that has to wait; the engine owns it until it is done. The caller may cancel it."""
         task = self.loop.create_task(coroutine, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def bound_idle_connections(self) -> None:
         """A connection to an upstream has become idle: if there are too many in all, the one unused longest goes."""

@@ -34,8 +34,9 @@ class Limits:
     keep_alive_timeout: float = 180.0
     """How long a client's connection may stay without a request. Above the 90 s that our own pools keep one, so
     that of two Upwell hops it is always the calling one that closes."""
-    connect_timeout: float = 10.0
-    """To open a connection to an upstream; then the application hears of CONNECT_TIMEOUT."""
+    connect_timeout: float = 0.0
+    """To open a connection to an upstream, all attempts together (`upwell.http.dial`); then the application hears of
+    CONNECT_TIMEOUT. Without it they take some 20 s."""
     continue_timeout: float = 1.0
     """How long an upstream may take to answer `Expect: 100-continue` before the engine says 100 itself."""
     idle_connections: int = 1000

@@ -154,9 +154,8 @@ class Upstream:
     # Opening.
 
     async def _connect(self) -> None:
-        connection = UpstreamConnection(self)
         try:
-            await dial(self.engine, connection, self.host, self.port, self.secure)
+            connection = await dial(self.engine, lambda: UpstreamConnection(self), self.host, self.port, self.secure)
         except DialError as error:
             self._opening -= 1
             self._fail_first(error.kind, error.message)

@@ -7,13 +7,16 @@ import socket
 import struct
 from typing import Final
 
-__all__ = ["has_news", "peer_has_left", "reset_on_close", "unread_bytes"]
+__all__ = ["has_news", "peer_has_left", "probe_when_silent", "reset_on_close", "unread_bytes"]
 
 _NEWS: Final = select.POLLIN | select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
 
 _STATES_AFTER_FIN: Final = frozenset((7, 8, 9, 11))
 """CLOSE, CLOSE_WAIT, LAST_ACK and CLOSING in the kernel's tcp_states.h."""
 
+_SILENCE_OPTIONS: Final[tuple[int, ...]] = tuple(
+    getattr(socket, name) for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL") if hasattr(socket, name)
+)
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
@@ -54,6 +57,14 @@ def peer_has_left(transport: asyncio.Transport) -> bool:
         return False
     state: int = raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
     return state in _STATES_AFTER_FIN
+
+
+def probe_when_silent(transport: asyncio.Transport, seconds: int) -> None:
+    """Let the kernel ask after `seconds` of silence, and each so many again, whether the peer is still there."""
+    raw = transport.get_extra_info("socket")
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option in _SILENCE_OPTIONS:
+        raw.setsockopt(socket.IPPROTO_TCP, option, seconds)
 
 
 def reset_on_close(transport: asyncio.Transport) -> None:

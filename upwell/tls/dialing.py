@@ -53,7 +53,7 @@ class NamedDialer:
         self._server_name = server_name
         self._also = also
 
-    async def connect(self, protocol: asyncio.Protocol, host: str, port: int) -> None:
+    async def connect(self, protocol: asyncio.Protocol, host: str, port: int) -> asyncio.Transport:
         """Connect `protocol`; raise OSError where there is no connection, DialError where it is the wrong one."""
         context = self._authorities.context
         if context is None:
@@ -71,6 +71,7 @@ class NamedDialer:
             raise DialError(
                 FailureKind.TLS, f'tls: san "{self._also}" does not have a matching name in [{" ".join(names)}]'
             )
+        return transport
 
 
 def _dns_names(certificate: dict[str, Any] | None) -> list[str]:

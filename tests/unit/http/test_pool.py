@@ -147,24 +147,6 @@ async def test_a_connection_refused_fails_one_request_not_all(world: World) -> N
     world.quiet()
 
 
-async def test_a_connection_that_does_not_come_about_in_time_is_given_up() -> None:
-    world = World(Limits(connect_timeout=0.01))
-
-    async def never(attempt: int) -> None:
-        await asyncio.Event().wait()
-
-    world.connects = never
-    ended = asyncio.Event()
-    world.app.on_end = lambda exchange: ended.set()
-    client = world.client()
-    client.sends(GET)
-    await asyncio.wait_for(ended.wait(), 10)
-
-    (failure,) = world.app.failures
-    assert (failure.kind, failure.retryable) == (FailureKind.CONNECT_TIMEOUT, True)
-    assert failure.message == "timed out dialing 10.0.0.1:8080 after 0.01s"
-
-
 async def test_an_address_that_does_not_exist_is_a_failure_like_others(world: World) -> None:
     import socket
 

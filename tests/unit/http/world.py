@@ -220,8 +220,9 @@ class FakeLoop:
         self._world.dials.append((host, port))
         await self._world.connects(len(self._world.dials))
         protocol = factory()
-        self._world.upstreams.append(Peer(protocol, self._loop))
-        return None, protocol
+        peer = Peer(protocol, self._loop)
+        self._world.upstreams.append(peer)
+        return peer, protocol
 
 
 class World:

@@ -96,9 +96,10 @@ class Http2Pool:
 
     async def _connect(self) -> None:
         upstream = self._upstream
-        connection = Http2Upstream(self)
         try:
-            await dial(self.engine, connection, upstream.host, upstream.port, upstream.secure)
+            connection = await dial(
+                self.engine, lambda: Http2Upstream(self), upstream.host, upstream.port, upstream.secure
+            )
         except DialError as error:
             self._opening -= 1
             self._fail(error.kind, error.message)
