@@ -20,6 +20,7 @@ from autoscaler.config import ProcessConfig
 from autoscaler.deciders import Deciders
 from autoscaler.forwarder import Forwarder, advertised_holder, stamped
 from autoscaler.horizontal import HorizontalAutoscalers
+from autoscaler.inspection import Inspection
 from autoscaler.leading import Leading
 from autoscaler.memory import Memory
 from autoscaler.metrics import AutoscalerMetrics
@@ -256,7 +257,10 @@ class Autoscaler:
     async def run(self, stop: asyncio.Event) -> None:
         ports = self._config.ports
         await self._stat_server.start(ports.bind_host, ports.actual(PORT_STAT_SERVER))
-        metrics_server = await serve_metrics(self._registry, ports.bind_host, ports.actual(PORT_METRICS))
+        inspection = Inspection(self._deciders, self._pods, self._timeline)
+        metrics_server = await serve_metrics(
+            self._registry, ports.bind_host, ports.actual(PORT_METRICS), inspection.routes()
+        )
         try:
             async with running(
                 {f"copy of {informer.resource.plural}": informer.run() for informer in self._copies()}

@@ -21,6 +21,7 @@ from upwell.policy.collector import Collector
 from upwell.policy.decider import DECISION_TICK, UNKNOWN_SCALE, DeciderState, Decision, Observation, decide
 from upwell.policy.memory import RevisionMemory, remember, resume
 from upwell.policy.resolution import Settings
+from upwell.policy.scale_to_zero import Plan
 
 __all__ = ["Decider", "Deciders"]
 
@@ -31,28 +32,57 @@ class Decider:
     """One revision's settings, state and latest outcome."""
 
     __slots__ = (
+        "active",
         "decisions",
         "desired_scale",
         "excess_burst_capacity",
         "key",
+        "labels",
         "metrics",
         "poked_at",
         "settings",
         "state",
+        "step",
     )
 
-    def __init__(self, key: Key, settings: Settings, state: DeciderState, metrics: RevisionMetrics) -> None:
+    def __init__(
+        self, key: Key, settings: Settings, state: DeciderState, labels: RevisionLabels, metrics: RevisionMetrics
+    ) -> None:
         self.key = key
+        self.labels = labels
         self.settings = settings
         self.state = state
         self.metrics = metrics
         self.desired_scale = UNKNOWN_SCALE
         """-1 before the first decision."""
         self.excess_burst_capacity = settings.fresh_excess_burst_capacity()
-        self.decisions: deque[Decision] = deque(maxlen=REMEMBERED_DECISIONS)
-        """The latest ones, the newest last."""
+        self.decisions: deque[tuple[float, Decision]] = deque(maxlen=REMEMBERED_DECISIONS)
+        """The latest of each run of decisions that said the same, and when the run began; the newest last."""
+        self.step: Plan | None = None
+        """What was last done about a decision."""
+        self.active = True
+        """Whether there was a pod to be had then."""
         self.poked_at: float | None = None
         """Monotonic time of the poke whose scale is not written yet."""
+
+    @property
+    def latest(self) -> Decision | None:
+        """The newest decision."""
+        return self.decisions[-1][1] if self.decisions else None
+
+    def keep(self, decision: Decision) -> None:
+        """Keep `decision` in mind, in place of the one before if that said the same."""
+        since = decision.at
+        if self.decisions:
+            begun, before = self.decisions[-1]
+            if (
+                before.desired == decision.desired
+                and before.in_panic == decision.in_panic
+                and before.held == decision.held
+            ):
+                self.decisions.pop()
+                since = begun
+        self.decisions.append((since, decision))
 
 
 class Deciders:
@@ -90,7 +120,7 @@ class Deciders:
         decider = self._deciders.get(key)
         if decider is None:
             state = self._first_state(key, settings, replicas)
-            decider = self._deciders[key] = Decider(key, settings, state, self._metrics.of_revision(labels))
+            decider = self._deciders[key] = Decider(key, settings, state, labels, self._metrics.of_revision(labels))
             self._rounds.add(key)
         else:
             decider.settings = settings
@@ -102,6 +132,9 @@ class Deciders:
             return DeciderState.start(settings.decider, ready, now)
         memory, complete = self._recall(key)
         return resume(settings.decider, ready, replicas, memory, complete, now)
+
+    def all(self) -> list[Decider]:
+        return list(self._deciders.values())
 
     def keys(self) -> list[Key]:
         return list(self._deciders)
@@ -158,7 +191,7 @@ class Deciders:
         means_work = decision.desired != decider.desired_scale or (excess < 0) != (decider.excess_burst_capacity < 0)
         decider.desired_scale = decision.desired
         decider.excess_burst_capacity = excess
-        decider.decisions.append(decision)
+        decider.keep(decision)
         decider.metrics.show_decision(decision)
         if means_work:
             self._on_change(decider.key)

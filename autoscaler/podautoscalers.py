@@ -107,6 +107,7 @@ class PodAutoscalers:
             decider = self._deciders.update(key, settings, _labels(autoscaler), replicas)
             activity = _activity(conditions)
             step = await self._scaler.scale(autoscaler, service, settings, activity, decider.desired_scale)
+            decider.step, decider.active = step, activity is not ACTIVATING
             self._note_poke(decider)
             outcome = _Outcome(step.scale, step.look_again_after)
             await self._apply_metric(autoscaler, settings, private, conditions)

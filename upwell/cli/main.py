@@ -64,7 +64,18 @@ def _add_object_commands(commands: Commands) -> None:
     logs.add_argument("--tail", type=_count, default=200, help="lines from the end (default: 200)")
     delete = commands.add_parser("delete", help="delete a service, or any object")
     delete.add_argument("words", nargs="+", metavar="[KIND] NAME", help="a kind other than service comes first")
-    for command in (apply, get, logs, delete):
+    explain = commands.add_parser("explain", help="why a revision has the scale it has")
+    explain.add_argument("name", help="a revision, or a service: then its revisions that are scaled")
+    explain.add_argument("-o", "--output", choices=("json",), default="", help="everything that is known, for programs")
+    top = commands.add_parser("top", help="load, scale and panic of each revision, live")
+    top.add_argument("-A", "--all-namespaces", action="store_true")
+    top.add_argument("--once", action="store_true", help="print the table once")
+    top.add_argument("-o", "--output", choices=("json",), default="", help="print the figures once, for programs")
+    for command in (explain, top):
+        command.add_argument(
+            "--system-namespace", default="knative-serving", help="where the autoscaler runs (default: knative-serving)"
+        )
+    for command in (apply, get, logs, delete, explain, top):
         _add_namespace(command)
         command.add_argument("--kubeconfig", help="default: that of the platform running in this folder")
 
@@ -125,6 +136,15 @@ async def _object_command(options: argparse.Namespace) -> int:
             await show.get(session, options.kind, options.name, namespace, options.output)
         elif options.command == "delete":
             await show.delete(session, options.words, options.namespace)
+        elif options.command == "explain":
+            from upwell.cli.explain import explain
+
+            await explain(session, options.name, options.namespace, options.output, options.system_namespace)
+        elif options.command == "top":
+            from upwell.cli.top import top
+
+            namespace = "" if options.all_namespaces else options.namespace
+            await top(session, namespace, options.output, options.system_namespace, once=options.once)
         else:
             await show.logs(
                 session, options.name, options.namespace, options.container, options.tail, follow=options.follow

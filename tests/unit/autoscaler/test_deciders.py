@@ -121,14 +121,18 @@ async def test_a_change_of_the_sign_of_the_room_for_bursts_is_told_too(scene: Sc
 
 async def test_decisions_are_remembered_with_their_numbers_and_bounded(scene: Scene) -> None:
     scene.start(pods=1)
-    for _ in range(50):
-        scene.collector.record(HELLO, scene.timeline.now(), Stat("activator", 14))
+    for number in range(50):
+        scene.collector.record(HELLO, scene.timeline.now(), Stat("activator", 7 * number))
+        scene.deciders.tick(HELLO)
         scene.deciders.tick(HELLO)
 
     decider = scene.deciders.get(HELLO)
     assert decider is not None
     assert len(decider.decisions) == 16
-    assert decider.decisions[-1].wanted_stable >= 2
+    desired = [decision.desired for _, decision in decider.decisions]
+    assert len(set(desired)) == 16, "decisions that say the same are kept once"
+    assert decider.latest is not None
+    assert decider.latest.desired == desired[-1] == decider.desired_scale
 
 
 async def test_a_deleted_revision_is_decided_on_no_more(scene: Scene) -> None:
