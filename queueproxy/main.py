@@ -10,8 +10,6 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import uvloop
@@ -20,13 +18,13 @@ from queueproxy.config import VARIABLES, QueueProxyConfig
 from queueproxy.drain import Drainer
 from queueproxy.endpoints import admin_endpoints, metrics_endpoints, stats_endpoints
 from queueproxy.handler import Handler, RequestTimeouts
-from queueproxy.listen import bind
+from queueproxy.observing import flush, make_observers
 from queueproxy.readiness import Readiness
-from queueproxy.resource import resource_attributes
 from queueproxy.stats import StatsReporter
 from upwell.api import names
 from upwell.clock import Clock, SystemClock
-from upwell.http import Application, Engine, Exchange, Upstream
+from upwell.http import Application, Engine, Exchange
+from upwell.listening import bind
 from upwell.policy.breaker import Breaker
 from upwell.policy.request_stats import RequestStats
 from upwell.ports import ConfigError
@@ -35,16 +33,11 @@ from upwell.telemetry import log
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-    from queueproxy.request_metrics import RequestMetrics
-    from queueproxy.request_tracing import RequestTracing
     from queueproxy.tls import Certificates
-    from upwell.telemetry.tracing import SpanSender
 
 __all__ = ["main"]
 
 QUEUE_DEPTH_FACTOR: Final = 10
-SCOPE: Final = "upwell.dev/queueproxy"
-FLUSH_SECONDS: Final = 10.0
 
 _log = log.get()
 
@@ -85,7 +78,6 @@ async def _run(config: QueueProxyConfig) -> None:
     clock = SystemClock()
     limit = max(0, config.container_concurrency)
     certificates = _load_certificates(config, clock)
-    tracing, sender = _make_tracing(config)
     engine = Engine(component=b"queueproxy", limits=config.limits)
     upstream = engine.upstream("127.0.0.1", config.ports.actual(config.user_port))
     breaker = Breaker[Exchange](limit, QUEUE_DEPTH_FACTOR * limit) if limit else None
@@ -93,7 +85,7 @@ async def _run(config: QueueProxyConfig) -> None:
     reporter = StatsReporter(stats, revision.pod, clock)
     drainer = Drainer(config.drain_quiet, clock)
     readiness = Readiness(config.probes, clock)
-    metrics = _make_metrics(config, engine, upstream, breaker, stats) if config.observability.prometheus else None
+    observers = make_observers(config, engine, upstream, breaker, stats, clock)
 
     async with asyncio.TaskGroup() as tasks:
         handler = Handler(
@@ -105,18 +97,20 @@ async def _run(config: QueueProxyConfig) -> None:
             readiness=readiness,
             tasks=tasks,
             now=clock.monotonic,
-            metrics=metrics,
-            request_log=_make_request_log(config),
+            metrics=observers.metrics,
+            request_log=observers.request_log,
             log_probes=config.observability.log_probes,
-            tracing=tracing,
+            tracing=observers.tracing,
             server_timing=config.server_timing,
         )
         await _serve(engine, handler, sockets[config.serving_port])
         await _serve(engine, admin_endpoints(drainer, tasks), sockets[names.PORT_QUEUE_ADMIN])
         await _serve(engine, stats_endpoints(reporter), sockets[names.PORT_STATS])
-        if metrics is not None:
-            await _serve(engine, metrics_endpoints(metrics), sockets[config.observability.metrics_port])
         background = [tasks.create_task(reporter.run(), name="statistics")]
+        if observers.metrics is not None and config.observability.prometheus:
+            await _serve(engine, metrics_endpoints(observers.metrics), sockets[config.observability.metrics_port])
+        if observers.metrics_sender is not None:
+            background.append(tasks.create_task(observers.metrics_sender.run(), name="metrics export"))
         if certificates is not None:
             await _serve(engine, handler, sockets[config.tls_port], certificates.context)
             background.append(tasks.create_task(certificates.follow(), name="certificates"))
@@ -127,8 +121,7 @@ async def _run(config: QueueProxyConfig) -> None:
         for task in background:
             task.cancel()
         await readiness.close()
-    if sender is not None:
-        await _flush(sender)
+    await flush(observers)
 
 
 def _load_certificates(config: QueueProxyConfig, clock: Clock) -> "Certificates | None":
@@ -139,44 +132,10 @@ def _load_certificates(config: QueueProxyConfig, clock: Clock) -> "Certificates 
     return Certificates(config.tls, clock)
 
 
-def _make_tracing(config: QueueProxyConfig) -> "tuple[RequestTracing | None, SpanSender | None]":
-    settings = config.observability.tracing
-    if settings is None:
-        return None, None
-    from queueproxy.request_tracing import RequestTracing  # off by default; OpenTelemetry is large and slow to load
-    from upwell.telemetry.tracing import SpanSender
-
-    sender = SpanSender(settings.protocol, settings.endpoint, resource_attributes(config, os.environ), SCOPE)
-    return RequestTracing(settings.sampler, sender), sender
-
-
 def _tell_that_we_serve(config: QueueProxyConfig) -> None:
-    if config.observability.unsupported_export:
-        protocol = config.observability.unsupported_export
-        _log.warning("request metrics are not exported: the protocol is not supported yet", protocol=protocol)
     gc.freeze()  # what was loaded stays; a full collection that goes through it would hold requests up for 10 ms
     port, limit = config.ports.actual(config.serving_port), max(0, config.container_concurrency)
     _log.info("serving", port=port, concurrency=limit, tls=config.tls is not None)
-
-
-def _make_metrics(
-    config: QueueProxyConfig,
-    engine: Engine,
-    upstream: Upstream,
-    breaker: Breaker[Exchange] | None,
-    stats: RequestStats,
-) -> "RequestMetrics":
-    from queueproxy.request_metrics import RequestMetrics  # off by default, and then it costs no memory
-
-    return RequestMetrics(engine, upstream, breaker, stats, resource_attributes(config, os.environ))
-
-
-def _make_request_log(config: QueueProxyConfig) -> Callable[[Exchange, float], None] | None:
-    if config.observability.log_template is None:
-        return None
-    from upwell.telemetry.request_log import RequestLog  # off by default, and then it costs no memory
-
-    return partial(RequestLog(config.observability.log_template).write, revision=config.revision)
 
 
 def _watch_signals() -> asyncio.Event:
@@ -220,13 +179,3 @@ async def _leave(engine: Engine, drainer: Drainer) -> None:
     await drainer.drain_for_signal()
     _log.info("drained: closing the listeners", in_flight=engine.in_flight)
     await engine.drain(None)
-
-
-async def _flush(sender: "SpanSender") -> None:
-    """Give the collector what is left, for a while; the thread that sends must not keep the process from ending."""
-    try:
-        async with asyncio.timeout(FLUSH_SECONDS):
-            await asyncio.to_thread(sender.close)
-    except TimeoutError:
-        _log.warning("spans were lost: the collector did not take them in time")
-        os._exit(0)

@@ -1,10 +1,10 @@
-"""Where the sidecar listens."""
+"""Where a process listens."""
 
 import socket
 
 import pytest
 
-from queueproxy.listen import bind
+from upwell.listening import bind
 from upwell.ports import ConfigError, PortMap
 
 
@@ -47,3 +47,16 @@ def test_a_port_in_use_names_address_and_port() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1 port {port}: Address already in use"):
             bind(PortMap({8012: port}, bind_host="127.0.0.1"), 8012)
+
+
+def test_a_port_can_be_shared_by_those_who_say_so() -> None:
+    (first,) = bind(PortMap({8012: 0}), 8012, "127.0.0.1", shared=True)
+    port = first.getsockname()[1]
+
+    (second,) = bind(PortMap({8012: port}), 8012, "127.0.0.1", shared=True)
+
+    assert second.getsockname() == first.getsockname()
+    first.listen()
+    second.listen()
+    for listener in (first, second):
+        listener.close()
