@@ -63,7 +63,8 @@ class Http2Connection(OpenStreams[S]):
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(self.limits.write_high_water, self.limits.write_low_water)
         self.send(self.greeting())
-        self.send(encode_window_update(0, self.bounds.connection_window - WINDOW_DEFAULT))
+        if self.bounds.connection_window > WINDOW_DEFAULT:
+            self.send(encode_window_update(0, self.bounds.connection_window - WINDOW_DEFAULT))
         self.http2.unacknowledged.add(self, self.engine.now())
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -241,7 +241,7 @@ class Http2Downstream(Http2Connection[DownstreamStream]):
         fields = self._requests.fields(block)
         try:
             stream.state = next_state(stream.state, Event.RECEIVE_HEADERS)
-            trailers = check_trailers(fields)
+            trailers = check_trailers(fields, self.limits.trailer_bytes)
             if not ended:
                 raise StreamViolation(ErrorCode.PROTOCOL_ERROR, "trailers that do not end the stream")
             stream.received_end()
@@ -269,8 +269,10 @@ class Http2Downstream(Http2Connection[DownstreamStream]):
             self._admit(self._fresh)
 
     def stream_reset(self, stream: DownstreamStream, code: int) -> None:
+        exchange, now = stream.exchange, self.engine.now()
         self._end_exchange(stream, Outcome.CLIENT_GONE)
-        if self._resets.used_up(self.engine.now()):
+        rapid = exchange is None or now - exchange.started < self.bounds.rapid_reset
+        if rapid and self._resets.used_up(now):
             raise ConnectionViolation(ErrorCode.ENHANCE_YOUR_CALM, "too many requests are cancelled")
 
     def stream_failed(self, stream: DownstreamStream, violation: StreamViolation) -> None:

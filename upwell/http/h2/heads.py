@@ -131,9 +131,11 @@ def make_request(fields: Fields, ended: bool, peer: str, peer_port: int, limits:
     return request
 
 
-def make_response_head(fields: Fields) -> Http2Response:
-    """The response that these fields are; raise StreamViolation."""
+def make_response_head(fields: Fields, bytes_max: int) -> Http2Response:
+    """The response that these fields are, if they are not larger than that; raise StreamViolation."""
     _check(fields)
+    if _list_size(fields) > bytes_max:
+        raise StreamViolation(ErrorCode.ENHANCE_YOUR_CALM, "header fields too large")
     pseudo, headers = _split(fields, _RESPONSE_PSEUDO)
     status = pseudo.get(b":status", b"")
     if not _STATUS.fullmatch(status) or status == b"101":
@@ -156,9 +158,11 @@ def _new_response(status: int) -> Http2Response:
     return response
 
 
-def check_trailers(fields: Fields) -> Fields:
-    """Trailers are fields like others, without pseudo-header fields."""
+def check_trailers(fields: Fields, bytes_max: int) -> Fields:
+    """Trailers are fields like others, without pseudo-header fields; raise StreamViolation."""
     _check(fields)
+    if _list_size(fields) > bytes_max:
+        raise StreamViolation(ErrorCode.ENHANCE_YOUR_CALM, "trailers too large")
     _, trailers = _split(fields, _NOTHING)
     return trailers
 
@@ -228,8 +232,12 @@ def _read_length(head: RequestHead | ResponseHead) -> int | None:
 def _check_sizes(fields: Fields, limits: Limits) -> None:
     if len(fields) > limits.head_fields:
         raise BadRequestError(431, "head-too-large", "too many header fields")
-    if sum([len(name) + len(value) + _FIELD_OVERHEAD for name, value in fields]) > limits.head_bytes:
+    if _list_size(fields) > limits.head_bytes:
         raise BadRequestError(431, "head-too-large", "request header fields too large")
+
+
+def _list_size(fields: Fields) -> int:
+    return sum([len(name) + len(value) + _FIELD_OVERHEAD for name, value in fields])
 
 
 def encode_request(

@@ -1,17 +1,36 @@
 """What an HTTP/2 peer is allowed to do. Every bound that HTTP/1 does not have is a field here.
 
-Sizes are in bytes, times in seconds. Sizes of heads, the keep-alive time and the buffers' marks are those of `Limits`.
-What each bound protects from is said with it; a peer that breaks one loses its stream or its connection as named.
+Sizes are in bytes, times in seconds; a time of 0 switches that limit off, a size or a count is always a bound. Sizes
+of heads, the keep-alive time and the buffers' marks are those of `Limits`. What each bound protects from is said with
+it; a peer that breaks one loses its stream or its connection as named.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from math import inf
+from typing import Final
 
-__all__ = ["Http2Limits"]
+__all__ = ["RANGES", "Http2Limits"]
+
+_WINDOW_MAX: Final = 2**31 - 1
+
+RANGES: Final[dict[str, tuple[float, float]]] = {
+    "concurrent_streams": (1, _WINDOW_MAX),
+    "stream_window": (1024, _WINDOW_MAX),
+    "stream_window_flowing": (1024, _WINDOW_MAX),
+    "connection_window": (65_535, _WINDOW_MAX),
+    "header_frames": (1, inf),
+    "resets_burst": (1, inf),
+    "chores_burst": (1, inf),
+    "unsent_control": (16_384, inf),
+    "upstream_streams": (1, _WINDOW_MAX),
+    "upstream_streams_max": (1, _WINDOW_MAX),
+}
+"""The lowest and highest values that make sense; fields that are not here are any number from 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Http2Limits:
-    """Bounds on one connection and its streams."""
+    """Bounds on one connection and its streams; the defaults suit a sidecar. Raises ValueError, see `RANGES`."""
 
     concurrent_streams: int = 250
     """Streams a client may have open at once; one more is refused (REFUSED_STREAM), and can safely be sent again."""
@@ -26,8 +45,11 @@ class Http2Limits:
 
     header_frames: int = 32
     """CONTINUATION frames of one header block; more is a flood: the connection ends with ENHANCE_YOUR_CALM."""
+    rapid_reset: float = 1.0
+    """A request that its client cancels sooner than this counts as "rapid reset"; one that has had its time does not,
+    for that is what deadlines are for, and no more of those fit into a second than `concurrent_streams`."""
     resets_burst: int = 1000
-    """Requests that a client may cancel at once ("rapid reset"); beyond, ENHANCE_YOUR_CALM …"""
+    """Rapid resets at once; beyond, ENHANCE_YOUR_CALM …"""
     resets_per_second: float = 33.0
     """… unless they come slowly enough. The same pair of numbers as in nghttp2."""
     chores_burst: int = 2000
@@ -54,3 +76,10 @@ class Http2Limits:
     """Streams on one upstream connection, however many it takes; more get a connection of their own."""
     drain_ping_timeout: float = 1.0
     """While draining: how long a client may take to have seen the first GOAWAY, before the second one is final."""
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            lowest, highest = RANGES.get(each.name, (0, inf))
+            value = getattr(self, each.name)
+            if not lowest <= value <= highest:
+                raise ValueError(f"{each.name} must be from {lowest:g} to {highest:g}, and is {value!r}")

@@ -35,6 +35,9 @@ __all__ = ["FrameReader"]
 _UNUSUAL_HEADERS: Final = PADDED | PRIORITY_FLAG | END_HEADERS
 """Of these flags a usual HEADERS frame has the last one only."""
 
+_BLOCK_FACTOR: Final = 2
+"""A block this many times too large is not read to its end; a smaller one is, so that it can be answered."""
+
 
 class _OpenBlock:
     """A header block that continues in the next frame."""
@@ -56,6 +59,8 @@ class FrameReader(FrameWriter):
         super().__init__(engine)
         self.greeted = False
         """Whether the peer's SETTINGS have come, which must be its first frame."""
+        self.head_bytes = self.limits.head_bytes
+        """Of the peer's heads."""
         self._rest = b""
         """The begin of a frame."""
         self._block: _OpenBlock | None = None
@@ -140,7 +145,7 @@ class FrameReader(FrameWriter):
         block.pieces.append(payload)
         block.size += len(payload)
         block.frames += 1
-        if block.frames > self.bounds.header_frames or block.size > self.limits.head_bytes:
+        if block.frames > self.bounds.header_frames or block.size > self.head_bytes * _BLOCK_FACTOR:
             raise ConnectionViolation(ErrorCode.ENHANCE_YOUR_CALM, "a header block without end")
         if flags & END_HEADERS:
             self._block = None

@@ -91,8 +91,9 @@ class Http2Upstream(Http2Connection[UpstreamStream]):
     def __init__(self, pool: "Http2Pool") -> None:
         super().__init__(pool.engine)
         self.pool = pool
+        bytes_max = self.head_bytes = self.limits.response_head_bytes
         self._responses: BlockReader[Http2Response] = BlockReader(
-            lambda fields, ended: make_response_head(fields), self.limits.response_head_bytes
+            lambda fields, ended: make_response_head(fields, bytes_max), bytes_max
         )
         self.streams_max = self.bounds.upstream_streams
         """How many streams it takes at once; 0 once it is leaving."""
@@ -190,7 +191,7 @@ class Http2Upstream(Http2Connection[UpstreamStream]):
             self._fresh = stream
 
     def _trailers_received(self, stream: UpstreamStream, block: bytes, ended: bool) -> None:
-        trailers = check_trailers(self._responses.fields(block))
+        trailers = check_trailers(self._responses.fields(block), self.limits.trailer_bytes)
         if not ended:
             raise StreamViolation(ErrorCode.PROTOCOL_ERROR, "trailers that do not end the stream")
         stream.state = next_state(stream.state, Event.RECEIVE_HEADERS)
