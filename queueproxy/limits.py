@@ -21,7 +21,11 @@ _TIMES: Final = (
     ("UPWELL_HEAD_TIMEOUT_SECONDS", "head_timeout", "to complete a request's head; then closed; 0: no limit"),
     ("UPWELL_BODY_IDLE_TIMEOUT_SECONDS", "body_idle_timeout", "without a byte of an upload; then 408; 0: no limit"),
     ("UPWELL_KEEP_ALIVE_TIMEOUT_SECONDS", "keep_alive_timeout", "idle client connection; then closed; 0: no limit"),
-    ("UPWELL_CONNECT_TIMEOUT_SECONDS", "connect_timeout", "to connect to the app; then 502; 0: about 20, for 16 attempts"),
+    (
+        "UPWELL_CONNECT_TIMEOUT_SECONDS",
+        "connect_timeout",
+        "to connect to the app; then 502; 0: about 20, for 16 attempts",
+    ),
 )
 _DEFAULT: Final = Limits()
 

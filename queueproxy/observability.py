@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from upwell.api import names
 from upwell.ports import ConfigError
+from upwell.telemetry.export_settings import EXPORT_PROTOCOLS, MetricsExport, read_metrics_export
+from upwell.telemetry.export_settings import VARIABLES as EXPORT_VARIABLES
 from upwell.telemetry.tracing_settings import VARIABLES as TRACING_VARIABLES
 from upwell.telemetry.tracing_settings import TracingSettings, read_tracing
 
@@ -28,9 +30,10 @@ VARIABLES: Final = (
     ("METRICS_PROMETHEUS_HOST", "", "address of the user metrics; wins over OBSERVABILITY_CONFIG"),
     ("METRICS_PROMETHEUS_PORT", "9091", "port of the user metrics"),
     ("OTEL_SERVICE_NAME", "", "name of the service in traces and target_info; empty: the Knative Service's"),
+    *EXPORT_VARIABLES,
     *TRACING_VARIABLES,
 )
-METRICS_PROTOCOLS: Final = ("none", "prometheus", "grpc", "http/protobuf")
+METRICS_PROTOCOLS: Final = ("none", "prometheus", *EXPORT_PROTOCOLS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +45,8 @@ class Observability:
     metrics_host: str = ""
     """Empty: the same addresses as the other ports."""
     metrics_port: int = names.PORT_USER_METRICS
-    unsupported_export: str = ""
-    """A metrics protocol that is valid, and that this version does not speak."""
+    metrics_export: MetricsExport | None = None
+    """None: the user metrics are not pushed anywhere."""
     log_template: "Template | None" = None
     """None: no request log."""
     log_probes: bool = False
@@ -61,7 +64,11 @@ def parse_observability(env: Mapping[str, str]) -> Observability:
         prometheus=protocol == "prometheus",
         metrics_host=host,
         metrics_port=port,
-        unsupported_export=protocol if protocol not in ("none", "prometheus") else "",
+        metrics_export=(
+            read_metrics_export(env, metrics, protocol, f"{VARIABLE}: requestMetrics")
+            if protocol in EXPORT_PROTOCOLS
+            else None
+        ),
         log_template=_log_template(settings) if _switch(settings, "enableRequestLog") else None,
         log_probes=_switch(settings, "enableProbeRequestLog"),
         tracing=read_tracing(env, _section(settings, "tracing"), VARIABLE),

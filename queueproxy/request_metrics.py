@@ -6,13 +6,13 @@ route tags the first 64 have series of their own. The reference's label `server_
 out for the same reason: anybody could make the sidecar's memory grow with it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from upwell.http import Engine, Exchange, Outcome, Upstream
 from upwell.policy.breaker import Breaker
 from upwell.policy.request_stats import RequestStats
-from upwell.telemetry.metrics import Counter, Histogram, Registry
+from upwell.telemetry.metrics import Counter, Histogram, Metric, Registry
 from upwell.telemetry.statuses import final_status
 
 __all__ = ["RequestMetrics"]
@@ -109,9 +109,13 @@ class RequestMetrics:
 
     def render(self) -> bytes:
         """The text for Prometheus."""
-        for reason, count in self._engine.refused.items():
-            self._rejection(reason).value = count
+        self._take_over_refused()
         return self.registry.render()
+
+    def read(self) -> Sequence[Metric]:
+        """The metrics of this moment."""
+        self._take_over_refused()
+        return self.registry.metrics
 
     def rejected(self, reason: str) -> None:
         """A request was answered by the sidecar itself."""
@@ -134,6 +138,10 @@ class RequestMetrics:
             client_size.observe(exchange.request_bytes)
         if exchange.outcome is Outcome.TIMED_OUT:
             self.rejected("timeout")
+
+    def _take_over_refused(self) -> None:
+        for reason, count in self._engine.refused.items():
+            self._rejection(reason).value = count
 
     def _rejection(self, reason: str) -> Counter:
         return self._rejections.labels(reason)

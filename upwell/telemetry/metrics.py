@@ -7,23 +7,25 @@
 
 Counting is one addition; keep the child that `labels` returns where the label values are known beforehand. A metric
 that is known elsewhere already (a queue's length, say) is registered with `gauge_from` and read at the scrape.
-The text is written by `exposition`.
+The text is written by `exposition`; `metrics` is for exporters of other formats.
 """
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
-from typing import Final, Generic, TypeVar, overload
+from typing import Final, Generic, Literal, TypeVar, overload
 
 from upwell.telemetry.exposition import heading, number, sample
 
-__all__ = ["CONTENT_TYPE", "LATENCY_BOUNDS", "Counter", "Family", "Gauge", "Histogram", "Registry"]
+__all__ = ["CONTENT_TYPE", "LATENCY_BOUNDS", "Counter", "Family", "Gauge", "Histogram", "Metric", "Registry"]
 
 CONTENT_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
 LATENCY_BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 """Seconds; the bucket boundaries of the contract (queue-proxy.md 10.1)."""
 
 Labels = Sequence[tuple[str, str]]
+Kind = Literal["counter", "gauge", "histogram"]
 
 
 class Counter:
@@ -109,7 +111,7 @@ Child = TypeVar("Child", Counter, Gauge, Histogram)
 class Family(Generic[Child]):
     """All metrics of one name, one for each combination of label values."""
 
-    __slots__ = ("_fixed", "_make", "_prefixes", "about", "children", "label_names", "name")
+    __slots__ = ("_make", "_prefixes", "about", "children", "fixed", "label_names", "name")
 
     def __init__(
         self, name: str, about: str, label_names: Sequence[str], make: Callable[[], Child], fixed: Labels = ()
@@ -120,7 +122,7 @@ class Family(Generic[Child]):
         self.label_names = tuple(label_names)
         self.children: dict[tuple[str, ...], Child] = {}
         self._make: Callable[[], Child] = make
-        self._fixed = tuple(fixed)
+        self.fixed = tuple(fixed)
         self._prefixes: dict[tuple[str, ...], list[str]] = {}
         """Of each child's lines, all that stands before the value."""
 
@@ -147,15 +149,36 @@ class Family(Generic[Child]):
             for prefix, value in zip(prefixes, child.figures(), strict=True):
                 yield f"{prefix}{number(value)}\n"
 
+    def points(self) -> Iterator[tuple[Labels, Child]]:
+        """Each child with its own labels, without the fixed ones."""
+        for values, child in self.children.items():
+            yield tuple(zip(self.label_names, values, strict=True)), child
+
     def _all_labels(self, values: tuple[str, ...]) -> Labels:
-        return (*zip(self.label_names, values, strict=True), *self._fixed)
+        return (*zip(self.label_names, values, strict=True), *self.fixed)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """All that is known of one name."""
+
+    name: str
+    """As Prometheus has it."""
+    about: str
+    kind: Kind
+    fixed: Labels
+    lines: Callable[[], Iterable[str]]
+    """Its samples in Prometheus' text format."""
+    points: Callable[[], Iterable[tuple[Labels, Counter | Gauge | Histogram | float]]]
+    """Its present values, each with the labels that tell it from the others."""
 
 
 class Registry:
     """The metrics of one endpoint, in order of registration."""
 
     def __init__(self) -> None:
-        self._metrics: list[tuple[str, Callable[[], Iterable[str]]]] = []
+        self.metrics: list[Metric] = []
+        self._headings: list[str] = []
 
     @overload
     def counter(self, name: str, about: str) -> Counter: ...
@@ -196,18 +219,27 @@ class Registry:
 
     def gauge_from(self, name: str, about: str, read: Callable[[], float], fixed: Labels = ()) -> None:
         """A gauge whose value `read` gives at each scrape."""
-        prefix = sample(name, tuple(fixed))
-        self._metrics.append((heading(name, about, "gauge"), lambda: (f"{prefix}{number(read())}\n",)))
+        self._add_read(name, about, "gauge", read, fixed)
 
     def counter_from(self, name: str, about: str, read: Callable[[], float]) -> None:
         """A counter whose value `read` gives at each scrape; the exposed name ends in `_total`."""
-        prefix = sample(f"{name}_total", ())
-        self._metrics.append((heading(f"{name}_total", about, "counter"), lambda: (f"{prefix}{number(read())}\n",)))
+        self._add_read(f"{name}_total", about, "counter", read, ())
 
     def render(self) -> bytes:
         """All metrics in Prometheus' text format."""
-        return "".join([heads + "".join(lines()) for heads, lines in self._metrics]).encode()
+        described = zip(self._headings, self.metrics, strict=True)
+        return "".join([heads + "".join(metric.lines()) for heads, metric in described]).encode()
 
-    def _add(self, family: Family[Child], kind: str) -> Family[Child]:
-        self._metrics.append((heading(family.name, family.about, kind), family.lines))
+    def _add(self, family: Family[Child], kind: Kind) -> Family[Child]:
+        self._describe(Metric(family.name, family.about, kind, family.fixed, family.lines, family.points))
         return family
+
+    def _add_read(self, name: str, about: str, kind: Kind, read: Callable[[], float], fixed: Labels) -> None:
+        prefix = sample(name, tuple(fixed))
+        self._describe(
+            Metric(name, about, kind, fixed, lambda: (f"{prefix}{number(read())}\n",), lambda: (((), read()),))
+        )
+
+    def _describe(self, metric: Metric) -> None:
+        self.metrics.append(metric)
+        self._headings.append(heading(metric.name, metric.about, metric.kind))

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from upwell.ports import ConfigError
+from upwell.telemetry.export_settings import with_path
 
 try:
     from opentelemetry.sdk.resources import Resource
@@ -86,18 +87,11 @@ def _make_exporter(protocol: str, endpoint: str) -> "SpanExporter":
         if protocol == "http/protobuf":
             from opentelemetry.exporter.otlp.proto.http import trace_exporter as http
 
-            return http.OTLPSpanExporter(endpoint=where and _with_path(where, "/v1/traces"))
+            return http.OTLPSpanExporter(endpoint=where and with_path(where, "/v1/traces"))
         from opentelemetry.exporter.zipkin.json import ZipkinExporter
 
-        return ZipkinExporter(endpoint=where and _with_path(where, "/api/v2/spans"))
+        return ZipkinExporter(endpoint=where and with_path(where, "/api/v2/spans"))
     except ImportError as missing:
         raise ConfigError(
             f"tracing by {protocol} needs more packages ({missing}); install upwell[tracing]"
         ) from missing
-
-
-def _with_path(url: str, path: str) -> str:
-    """A URL that names only a host gets the protocol's usual path."""
-    scheme, _, rest = url.partition("://")
-    host, slash, tail = rest.partition("/")
-    return f"{scheme}://{host}{path}" if not (slash and tail) else url
