@@ -47,12 +47,14 @@ def _turn(measured: dict[str, float]) -> Turn:
     return Turn(measured["requests"], {**latencies, "failed": measured["failed"]})
 
 
-def _added(series: dict[str, Series], load: str, targets: Sequence[float]) -> tuple[Figure, ...]:
-    ours, alone = series["queueproxy"], series["backend alone"]
-    return tuple(
-        at_most(f"{load}: added at {name}, ms", ours.above(alone, column), target)
-        for (name, column), target in zip(COLUMNS.items(), targets, strict=True)
-    )
+def _added(series: dict[str, Series], load: str, targets: Sequence[float]) -> list[Figure]:
+    """What the sidecar adds, and what the other proxy does."""
+    alone, ours, theirs = series.values()
+    figures = []
+    for (name, column), target in zip(COLUMNS.items(), targets, strict=True):
+        figures.append(at_most(f"{load}: added at {name}, ms", ours.above(alone, column), target))
+        figures.append(at_most(f"the same for {theirs.name}", theirs.above(alone, column), None))
+    return figures
 
 
 ROWS = (
