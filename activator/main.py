@@ -83,7 +83,9 @@ async def _serve(config: ActivatorConfig, env: Mapping[str, str], client: Client
     objects = Informer(client, SERVERLESS_SERVICE, clock=clock)
     services = Informer(client, CORE_SERVICE, labels=names.LABEL_SKS, clock=clock)
     endpoints = EndpointTracker(revision_slices, system_slices)
-    sender = StatSender(endpoints, config.system_namespace, clock, metrics.stats_reachable, metrics.stats_errors)
+    sender = StatSender(
+        endpoints, config.system_namespace, config.pod_name, clock, metrics.stats_reachable, metrics.stats_errors
+    )
     reporter = ConcurrencyReporter(config.pod_name, sender.send, clock, metrics.concurrency)
     prober = Prober(engine, clock, timeout=config.probe_timeout, frequency=config.probe_frequency)
     reconciler = ServerlessServices(

@@ -7,6 +7,8 @@ autoscaler.md 5.6.
 """
 
 import asyncio
+import secrets
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
@@ -14,7 +16,13 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from autoscaler.buckets import BUCKET_PREFIX
 from autoscaler.metrics import AutoscalerMetrics
-from upwell.api.names import AGENT_KUBE, HEADER_KUBELET_PROBE, HEADER_STATS
+from upwell.api.names import (
+    AGENT_KUBE,
+    HEADER_KUBELET_PROBE,
+    HEADER_STATS,
+    HEADER_STATS_RECEIVED,
+    HEADER_STATS_SENDER,
+)
 from upwell.api.objects import Key
 from upwell.api.stat import Stat, StatError, decode_messages
 from upwell.policy.collector import implausible
@@ -27,6 +35,7 @@ FRAME_MOST: Final = 8 * 2**20
 """Bytes; a frame about 10,000 revisions has under one million."""
 HEARTBEAT_SECONDS: Final = 15.0
 CLOSE_SECONDS: Final = 5.0
+SENDERS_MOST: Final = 1000
 
 Accept = Callable[[Key, Stat, bool], None]
 """Takes a statistic; the last argument says whether it may have to be handed on to another replica."""
@@ -41,6 +50,7 @@ class StatServer:
         self._owns_bucket = owns_bucket
         self._metrics = metrics
         self._connections: set[web.WebSocketResponse] = set()
+        self._senders = _Senders()
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int) -> int:
@@ -74,6 +84,9 @@ class StatServer:
         if bucket.startswith(BUCKET_PREFIX) and not self._owns_bucket(bucket):
             return web.Response()
         connection = web.WebSocketResponse(heartbeat=HEARTBEAT_SECONDS, compress=False, max_msg_size=FRAME_MOST)
+        sender = request.headers.get(HEADER_STATS_SENDER, "")
+        if sender:
+            connection.headers[HEADER_STATS_RECEIVED] = self._senders.begin(sender, connection)
         await connection.prepare(request)
         self._connections.add(connection)
         alone = HEADER_STATS not in request.headers
@@ -81,7 +94,8 @@ class StatServer:
         try:
             async for message in connection:
                 if message.type is WSMsgType.BINARY:
-                    self._take(message.data, alone)
+                    if not sender or self._senders.counts(sender, connection):
+                        self._take(message.data, alone)
                 elif message.type is WSMsgType.TEXT:
                     self._refuse("not binary")
         finally:
@@ -109,3 +123,27 @@ class StatServer:
     def _refuse(self, reason: str, **values: object) -> None:
         self._metrics.stats_refused.labels(reason).inc()
         LOG.warning("statistics refused", reason=reason, **values)
+
+
+class _Senders:
+    """How many frames were read of each sender that names itself, so that it goes on precisely where it was cut off."""
+
+    def __init__(self) -> None:
+        self._process = secrets.token_hex(8)
+        self._read: OrderedDict[str, tuple[web.WebSocketResponse, int]] = OrderedDict()
+
+    def begin(self, sender: str, connection: web.WebSocketResponse) -> str:
+        """A connection of that sender begins; what it is told. Its earlier ones count no more."""
+        _, frames = self._read.pop(sender, (connection, 0))
+        self._read[sender] = (connection, frames)
+        if len(self._read) > SENDERS_MOST:
+            self._read.popitem(last=False)
+        return f"{self._process} {frames}"
+
+    def counts(self, sender: str, connection: web.WebSocketResponse) -> bool:
+        """A frame was read from this connection; whether it is to be taken, rather than sent again by a later one."""
+        current, frames = self._read.get(sender, (connection, 0))
+        if current is not connection:
+            return False
+        self._read[sender] = (connection, frames + 1)
+        return True

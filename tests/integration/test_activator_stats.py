@@ -33,6 +33,28 @@ async def test_requests_are_counted_once_over_messages_and_reconnects(world: Wor
     assert counted() == 50
 
 
+async def test_of_autoscalers_that_hand_on_to_each_other_one_is_told_at_a_time(world: World) -> None:
+    both = [await world.add_autoscaler(), await world.add_autoscaler()]
+    await world.add_revision("one")
+    await world.add_pod("one", await FakePod(ready=True).listen(), ready=True)
+    await world.start_activator()
+    await eventually(lambda: all(one.connections for one in both))
+
+    for _ in range(5):
+        await world.ask("one")
+    await eventually(lambda: both[0].messages or both[1].messages)
+    told, other = both if both[0].messages else both[::-1]
+    await eventually(lambda: sum(stat.request_count for stat in told.about("one")) == 5)
+    assert not other.messages
+    await told.close()
+    for _ in range(3):
+        await world.ask("one")
+
+    await eventually(lambda: sum(stat.request_count for stat in told.about("one") + other.about("one")) >= 8)
+    await asyncio.sleep(1.2)
+    assert sum(stat.request_count for stat in told.about("one") + other.about("one")) == 8
+
+
 async def test_waiting_requests_are_reported_as_concurrency_and_a_quiet_revision_as_zero(world: World) -> None:
     autoscaler = await world.add_autoscaler()
     await world.add_revision("busy")
