@@ -35,6 +35,7 @@ class OpenStreams(FrameReader, Generic[S]):
         self.peer_stream_window = WINDOW_DEFAULT
         """What the peer takes on a new stream."""
         self._receive_window = self.bounds.connection_window
+        """What the peer may still send on all streams together."""
         self._refill_below = self.bounds.connection_window // 2
         self._forgotten: dict[int, None] = {}
         self._chores = Allowance(self.bounds.chores_burst, self.bounds.chores_per_second, engine.now())

@@ -86,7 +86,16 @@ class FrameReader(FrameWriter):
                 if number > STREAM_BITS:
                     number &= STREAM_BITS
                 if kind == HEADERS and flags & _UNUSUAL_HEADERS == END_HEADERS and self._any_frame:
-                    self.headers_received(number, payload, flags & END_STREAM != 0)
+                    if flags & END_STREAM:
+                        self.headers_received(number, payload, True)
+                    else:
+                        size = _last_data(data, position, end, number)
+                        if size < 0:
+                            self.headers_received(number, payload, False)
+                        else:
+                            start = position + HEAD_SIZE
+                            position = start + size
+                            self.message_received(number, payload, data[start:position])
                 elif kind == DATA and not flags & PADDED and self._any_frame:
                     self.body_received(number, payload, size, flags & END_STREAM != 0)
                 else:
@@ -153,6 +162,12 @@ class FrameReader(FrameWriter):
             self.http2.incomplete.discard(self)
             self.headers_received(block.number, b"".join(block.pieces), block.ended)
 
+    def message_received(self, number: int, block: bytes, data: bytes) -> None:
+        """A header block and a body that is complete, in one read; `data` may be empty."""
+        self.headers_received(number, block, False)
+        if not self.closed:
+            self.body_received(number, data, len(data), True)
+
     # What frames are for; each may raise ConnectionViolation.
 
     @abstractmethod
@@ -170,3 +185,14 @@ class FrameReader(FrameWriter):
     @abstractmethod
     def frames_read(self) -> None:
         """All frames of one read have been looked at."""
+
+
+def _last_data(data: bytes, position: int, end: int, number: int) -> int:
+    """The size of the frame at `position`, if it is all here and the last of this stream's body; else -1."""
+    if end - position < HEAD_SIZE:
+        return -1
+    word, flags, following = unpack_head(data, position)
+    size = word >> 8
+    if word & 0xFF != DATA or flags != END_STREAM or following != number or size > FRAME_SIZE_DEFAULT:
+        return -1
+    return size if position + HEAD_SIZE + size <= end else -1

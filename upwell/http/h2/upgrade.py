@@ -18,6 +18,7 @@ from upwell.http.h2.codes import ConnectionViolation
 from upwell.http.h2.connection import Setting
 from upwell.http.h2.downstream import Http2Downstream
 from upwell.http.h2.frames import WINDOW_MAX, read_settings
+from upwell.http.kept_body import KeptBody
 from upwell.http.message import HTTP_1_1, Fields, RequestHead
 
 if TYPE_CHECKING:
@@ -35,15 +36,14 @@ _SETTINGS_BYTES_MAX: Final = 600
 class Http2Upgrade:
     """A request over HTTP/1 that is to be answered over HTTP/2, while its body is collected."""
 
-    __slots__ = ("_limit", "_pieces", "_size", "request", "stream_window")
+    __slots__ = ("_kept", "_limit", "request", "stream_window")
 
     def __init__(self, request: RequestHead, stream_window: int | None, limit: int) -> None:
         """`stream_window` is what the client takes on a stream, where it says so; `limit` bounds the body, in bytes."""
         self.request = request
         self.stream_window = stream_window
         self._limit = limit
-        self._pieces: list[bytes] = []
-        self._size = 0
+        self._kept = KeptBody()
 
     @classmethod
     def wanted(cls, request: RequestHead, transport: asyncio.Transport, limits: "Limits") -> "Http2Upgrade | None":
@@ -68,17 +68,16 @@ class Http2Upgrade:
     @property
     def body(self) -> bytes:
         """What was read of the body."""
-        return b"".join(self._pieces)
+        return self._kept.joined()
 
     @property
     def too_long(self) -> bool:
         """Whether the body is more than should be held."""
-        return self._size > self._limit
+        return self._kept.size > self._limit
 
     def add(self, data: bytes) -> None:
         """More of the body."""
-        self._pieces.append(data)
-        self._size += len(data)
+        self._kept.add(data)
 
 
 def _read(value: bytes) -> list[tuple[int, int]]:

@@ -16,7 +16,7 @@ from upwell.http.h2.connection import Http2Connection, Setting
 from upwell.http.h2.frames import PING, PREFACE, encode_frame, encode_settings
 from upwell.http.h2.headers import BlockReader
 from upwell.http.h2.heads import Http2Request, Http2Response, check_trailers, encode_request, make_response_head
-from upwell.http.h2.stream import CLOSED, OPEN, Event, Stream, next_state
+from upwell.http.h2.stream import CLOSED, HALF_CLOSED_LOCAL, OPEN, Event, Stream, next_state
 from upwell.http.message import is_bodyless
 from upwell.http.transports import has_news
 
@@ -167,6 +167,36 @@ class Http2Upstream(Http2Connection[UpstreamStream]):
                 self._response_received(stream, self._responses.head(block, ended), ended)
         except StreamViolation as violation:
             self.violated(stream, violation)
+
+    def message_received(self, number: int, block: bytes, data: bytes) -> None:
+        """The usual answer, whole in one read: what `headers_received` and `body_received` would do, in one step."""
+        if self._fresh is not None:
+            self.frames_read()
+        stream = self.streams.get(number)
+        size = len(data)
+        window = self._receive_window - size
+        if (
+            stream is None
+            or stream.answered
+            or stream.state is not HALF_CLOSED_LOCAL
+            or window < self._refill_below
+            or size > stream.receive_window
+        ):
+            super().message_received(number, block, data)
+            return
+        try:
+            head = self._responses.head(block, False)
+            exchange = stream.exchange
+            assert exchange is not None
+            if head.status >= 200 and (head.length is None or head.length == size) and exchange.on_head is None:
+                self._receive_window = window
+                self.remove(stream)
+                exchange.response_received(head, data, True)
+                return
+            self._response_received(stream, head, False)
+        except StreamViolation as violation:
+            self.violated(stream, violation)
+        self.body_received(number, data, size, True)
 
     def _response_received(self, stream: UpstreamStream, head: Http2Response, ended: bool) -> None:
         exchange = stream.exchange

@@ -61,6 +61,12 @@ async def test_frames_mean_the_same_wherever_the_reads_cut_them(world: Http2Worl
         + encode_frame(HEADERS, END_HEADERS, 1, b"block")
         + encode_frame(DATA, 0, 1, b"some")
         + encode_frame(DATA, END_STREAM, 1)
+        + encode_frame(HEADERS, END_HEADERS, 3, b"block")
+        + encode_frame(DATA, END_STREAM, 3, b"all of it")
+        + encode_frame(HEADERS, END_HEADERS, 5, b"block")
+        + encode_frame(DATA, END_STREAM | PADDED, 5, b"\x02all\0\0")
+        + encode_frame(HEADERS, END_HEADERS, 7, b"block")
+        + encode_frame(DATA, END_STREAM, 9, b"another's")
         + encode_frame(PING, 0, 0, b"12345678")
     )
     whole = Reader(world)
@@ -69,9 +75,15 @@ async def test_frames_mean_the_same_wherever_the_reads_cut_them(world: Http2Worl
         ("headers", 1, b"block", False),
         ("data", 1, b"some", 4, False),
         ("data", 1, b"", 0, True),
+        ("headers", 3, b"block", False),
+        ("data", 3, b"all of it", 9, True),
+        ("headers", 5, b"block", False),
+        ("data", 5, b"all", 6, True),
+        ("headers", 7, b"block", False),
+        ("data", 9, b"another's", 9, True),
         (PING, 0, 0, b"12345678"),
     ]
-    for size in range(1, 20):
+    for size in range(1, 40):
         cut = Reader(world)
         for start in range(0, len(data), size):
             cut.data_received(data[start : start + size])

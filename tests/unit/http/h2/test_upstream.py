@@ -3,6 +3,8 @@ import pytest
 from tests.unit.http.h2.world import GET, POST, Client, Http2World
 from upwell.http import FailureKind, Limits, Outcome
 from upwell.http.h2.codes import ErrorCode
+from upwell.http.h2.fields import encode_fields
+from upwell.http.h2.frames import DATA, END_HEADERS, END_STREAM, HEADERS, encode_frame
 from upwell.http.h2.limits import Http2Limits
 
 
@@ -134,6 +136,38 @@ async def test_an_upstream_that_speaks_http_1_only_is_a_bad_response(world: Http
     assert client.status(1) == 502
     assert b"HTTP/1" in client.body(1)
     assert peer.gone
+
+
+async def test_an_answer_in_one_read_is_checked_like_one_in_many(world: Http2World) -> None:
+    block = encode_fields([(b":status", b"200"), (b"content-length", b"5")])
+    # Before anything of it was passed on, a wrong length is a bad answer.
+    for body, status in ((b"hello", 200), (b"hell", 502), (b"hello!", 502), (b"", 502)):
+        client = await world.h2_client()
+        await send(world, client, 1, method=POST)
+        server = await world.server()
+        number = server.requests[-1]
+        frames = encode_frame(HEADERS, END_HEADERS, number, block) + encode_frame(DATA, END_STREAM, number, body)
+        server.peer.sends(frames)
+        await client.look()
+        assert (client.status(1), client.ended(1)) == (status, True)
+        assert (client.body(1) == body) == (status == 200)
+        await server.look()
+    world.quiet()
+
+
+async def test_an_early_answer_in_one_read_stops_the_upload(world: Http2World) -> None:
+    client = await world.h2_client()
+    client.h2.send_headers(1, POST)
+    await client.look()
+    server = await world.server()
+    server.h2.send_headers(1, [(":status", "413")])
+    server.h2.send_data(1, b"no", end_stream=True)
+    await server.look()
+    await client.look()
+    assert (client.status(1), client.body(1)) == (413, b"no")
+    assert client.reset_code(1) == ErrorCode.NO_ERROR
+    assert server.reset_code(1) == ErrorCode.CANCEL
+    world.quiet()
 
 
 async def test_a_body_shorter_or_longer_than_its_length_never_looks_whole(world: Http2World) -> None:
