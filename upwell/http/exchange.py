@@ -11,14 +11,16 @@ request's body is kept as long as it is small, so that the request can wait for 
 """
 
 import logging
-from collections.abc import Callable, Sequence
-from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 from upwell.http.answers import error_response, is_unsent, make_response
 from upwell.http.errors import FailureKind, Outcome, UpstreamFailure
+from upwell.http.exchange_record import ExchangeRecord
+from upwell.http.kept_body import NO_BODY, KeptBody
 from upwell.http.message import HTTP_1_0, IDEMPOTENT_METHODS, Fields, RequestHead, ResponseHead
 from upwell.http.sides import Application, DownstreamSide, UpstreamSide
+from upwell.http.states import ExchangeState
 from upwell.http.timeouts import Timeouts
 from upwell.http.tunnel import Tunnel
 
@@ -26,22 +28,11 @@ if TYPE_CHECKING:
     from upwell.http.engine import Engine
     from upwell.http.pool import Upstream
 
-__all__ = ["Exchange", "ExchangeState"]
+__all__ = ["Exchange"]
 
 _log = logging.getLogger("upwell.http")
 
 _NOTHING: Final[frozenset[bytes]] = frozenset()
-
-
-class ExchangeState(IntEnum):
-    """Where an exchange stands; the picture is in the module's docstring."""
-
-    PARKED = 0
-    CONNECTING = 1
-    SENT = 2
-    RESPONDING = 3
-    TUNNEL = 4
-    ENDED = 5
 
 
 PARKED: Final = ExchangeState.PARKED
@@ -52,7 +43,7 @@ TUNNEL: Final = ExchangeState.TUNNEL
 ENDED: Final = ExchangeState.ENDED
 
 
-class Exchange:
+class Exchange(ExchangeRecord):
     """One request on its way; made by the engine, steered by the application."""
 
     __slots__ = (
@@ -61,72 +52,38 @@ class Exchange:
         "_downstream",
         "_engine",
         "_kept",
-        "_kept_size",
         "_timeouts",
         "_tunnel",
-        "add",
-        "attempts",
-        "awaits_continue",
-        "context",
-        "host",
-        "on_head",
-        "on_kept",
-        "outcome",
-        "remove",
-        "request",
-        "request_bytes",
-        "request_complete",
-        "response_bytes",
-        "retry_unsent",
-        "started",
-        "state",
-        "status",
-        "trailers",
-        "upstream",
     )
 
     def __init__(
         self, engine: "Engine", app: Application, downstream: DownstreamSide, request: RequestHead, started: float
     ) -> None:
         self.request = request
-        self.context: Any = None
-        """The application's own."""
         self.started = started
-        """When the head was complete, by the engine's monotonic clock."""
         self.state = PARKED
         self.status = 0
-        """The response's status, 0 until there is one; informational ones do not count."""
+        self.outcome = None
         self.request_bytes = 0
-        """Body bytes received from the client."""
         self.response_bytes = 0
-        """Body bytes handed to the client's side."""
         self.request_complete = not request.has_body
-        self.trailers: Fields = []
-        """The request's, once it is complete."""
+        self.trailers = []
         self.awaits_continue = request.expects_continue
-        """Whether the client holds its body back until it is told to go on."""
-        self.outcome: Outcome | None = None
-        self.upstream: Upstream | None = None
-        """Where it was forwarded to, last."""
+        self.upstream = None
         self.attempts = 0
-        """How often it was forwarded."""
-        self.retry_unsent = False
-        """Set by the application: take an answer marked `Upwell-Error: …; unsent` for a retryable failure."""
-        self.on_head: Callable[[Exchange, ResponseHead], None] | None = None
-        """Set by the application: called with the upstream's response head before it goes to the client."""
-        self.on_kept: Callable[[Exchange, int], None] | None = None
-        """Set by the application: called with the size of each further piece of the request's body that comes in
-        while no upstream takes it; it may `hold_body`."""
-        self.host: bytes | None = None
+        self.host = None
         self.remove = _NOTHING
-        self.add: Sequence[tuple[bytes, bytes]] = ()
+        self.add = ()
+        self.context = None
+        self.retry_unsent = False
+        self.on_head = None
+        self.on_kept = None
         self._engine = engine
         self._app = app
         self._downstream = downstream
         self._attempt: UpstreamSide | None = None
-        self._kept: list[bytes] | None = []
-        """What was read of the body, all of it; None once it cannot be sent again."""
-        self._kept_size = 0
+        self._kept: KeptBody | None = NO_BODY if self.request_complete else KeptBody()
+        """None once the request cannot be sent again."""
         self._timeouts: Timeouts | None = None
         self._tunnel: Tunnel | None = None
 
@@ -209,16 +166,15 @@ class Exchange:
         self.request_bytes += size
         if self.awaits_continue:
             self._stop_awaiting_continue()
-        attempt = self._attempt
-        if self._kept is not None:
-            self._kept.append(data)
-            self._kept_size += size
+        attempt, kept = self._attempt, self._kept
+        if kept is not None:
+            kept.add(data)
             if attempt is not None:
-                self._forget_long_body()
+                self._forget_long_body(kept)
             else:
                 if self.on_kept is not None:
                     self.on_kept(self, size)
-                if self._kept_size >= self._engine.limits.held_bytes:
+                if kept.size >= self._engine.limits.held_bytes:
                     self.hold_body()
         if attempt is not None:
             attempt.send_body(data)
@@ -249,11 +205,10 @@ class Exchange:
         self._attempt = attempt
         self.state = SENT
         kept = self._kept
-        if not kept:
-            body = b""
-        else:
-            body = kept[0] if len(kept) == 1 else b"".join(kept)
-            self._forget_long_body()
+        body = b""
+        if kept is not None and kept.size:
+            body = kept.joined()
+            self._forget_long_body(kept)
         attempt.start_request(self, body, self.request_complete)
         if not self.request_complete:
             self._downstream.hold_body(False)
@@ -393,8 +348,8 @@ class Exchange:
         self._downstream.start_response(self, head, body, True)
         self._end(outcome)
 
-    def _forget_long_body(self) -> None:
-        if self._kept_size > self._engine.limits.retained_bytes:
+    def _forget_long_body(self, kept: KeptBody) -> None:
+        if kept.size > self._engine.limits.retained_bytes:
             self._kept = None
 
     def _stop_awaiting_continue(self) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.http.world import World
 from upwell.http.downstream_writer import DownstreamWriter
-from upwell.http.exchange import Exchange
+from upwell.http.exchange_record import ExchangeRecord
 from upwell.http.states import DOWNSTREAM_TRANSITIONS, EXCHANGE_TRANSITIONS, UPSTREAM_TRANSITIONS
 from upwell.http.upstream import UpstreamConnection
 
@@ -49,7 +49,7 @@ def _states_keep_to_their_tables(monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     tables: tuple[tuple[type, Mapping[Any, frozenset[Any]]], ...] = (
         (DownstreamWriter, DOWNSTREAM_TRANSITIONS),
         (UpstreamConnection, UPSTREAM_TRANSITIONS),
-        (Exchange, EXCHANGE_TRANSITIONS),
+        (ExchangeRecord, EXCHANGE_TRANSITIONS),
     )
     for owner, table in tables:
         monkeypatch.setattr(owner, "state", WatchedState(owner.__dict__["state"], table, broken))

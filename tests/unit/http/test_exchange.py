@@ -4,7 +4,7 @@ import pytest
 
 from tests.unit.http.world import GET, OK, World, request, settle
 from upwell.http import Exchange, Outcome, UpstreamFailure
-from upwell.http.exchange import ExchangeState
+from upwell.http.states import ExchangeState
 
 
 async def test_an_exchange_can_be_parked_and_forwarded_later(world: World) -> None:
