@@ -44,13 +44,15 @@ class Activator:
         shared: Shared,
         revisions: Informer,
         autoscalers: Informer,
+        services: Informer,
         endpoints: EndpointTracker,
         health: Health,
         *,
         cluster_domain: str,
         self_address: SelfAddress,
     ) -> None:
-        """`autoscalers` is on PodAutoscalers, and only for knowing when a cold start was decided."""
+        """`autoscalers` is on PodAutoscalers, and only for knowing when a cold start was decided; `services` is on the
+        private Services."""
         self._shared = shared
         self._revisions = revisions
         self._endpoints = endpoints
@@ -68,7 +70,9 @@ class Activator:
         """Whether requests may wait for the revisions."""
         revisions.add_handler(self._revision_changed)
         autoscalers.add_handler(self._autoscaler_changed)
+        services.add_handler(self._service_changed)
         endpoints.on_change(self._endpoints_changed)
+        shared.network.on_change(self._network_changed)
 
     # What the engine reports.
 
@@ -176,6 +180,18 @@ class Activator:
         traffic = self._traffics.get(service)
         if traffic is not None:
             self._follow_activators(traffic)
+
+    def _service_changed(self, old: Object | None, new: Object | None) -> None:
+        """A private Service has, or has lost, an address."""
+        changed = new if new is not None else old
+        traffic = None if changed is None else self._private.get(key_of(changed))
+        if traffic is not None:
+            self._follow_pods(traffic)
+
+    def _network_changed(self) -> None:
+        for traffic in self._traffics.values():
+            traffic.reroute()
+            self._follow_pods(traffic)
 
     def _follow_pods(self, traffic: Traffic) -> None:
         revision = traffic.revision

@@ -6,15 +6,20 @@ begin with ACTIVATOR_ and UPWELL_ are ours. `VARIABLES` is what `--help` prints.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, TypeVar
 
 from upwell.api import names
 from upwell.policy.durations import parse_duration, seconds
 from upwell.ports import ConfigError, PortMap
 from upwell.telemetry.tracing_settings import VARIABLES as TRACING_VARIABLES
+from upwell.tls.settings import TlsOptions, tls_options, tls_variables
 
-__all__ = ["VARIABLES", "ActivatorConfig"]
+__all__ = ["VARIABLES", "WORKER", "ActivatorConfig", "domain_of_resolver"]
 
+TLS_PREFIX: Final = "ACTIVATOR"
+WORKER: Final = "ACTIVATOR_WORKER"
+"""Set for each of several processes by the one that starts them: `NUMBER/COUNT`, for example 0/4."""
 VARIABLES: Final = (
     ("POD_NAME", "required: name in statistics, identity in leader election"),
     ("POD_IP", "required: tells this activator's place among all of them"),
@@ -28,9 +33,17 @@ VARIABLES: Final = (
     ("ACTIVATOR_START_WAIT_SECONDS", "how long requests wait for the revisions to be known; then 503 (30)"),
     ("ACTIVATOR_DRAIN_SECONDS", "time between SIGTERM and the closing of the listeners (45)"),
     ("ACTIVATOR_DRAIN_QUIET_SECONDS", "end that time after so long without a request; 0 does not (0)"),
+    (
+        "ACTIVATOR_CLUSTER_IPS",
+        "use a Service's cluster IP where pods cannot be reached; false where there is none (true)",
+    ),
     ("ACTIVATOR_FLIPS", "take part in pointing public addresses at activators or pods; false beside Knative's (true)"),
     ("UPWELL_SERVER_TIMING", "add Server-Timing with a cold start's phases to its answer (false)"),
-    *((name, f"{about} ({default})" if default else about) for name, default, about in TRACING_VARIABLES),
+    ("ACTIVATOR_WORKERS", "processes that share the ports, as --workers (1)"),
+    *(
+        (name, f"{about} ({default})" if default else about)
+        for name, default, about in (*tls_variables(TLS_PREFIX), *TRACING_VARIABLES)
+    ),
 )
 
 Value = TypeVar("Value")
@@ -61,6 +74,12 @@ class ActivatorConfig:
     """Where nothing has to learn that it goes, nobody need wait for it; 0: the time is not shortened."""
     flips: bool = True
     """Whether this activator may become the one that writes public addresses."""
+    tls: TlsOptions = field(default_factory=TlsOptions)
+    worker: int = 0
+    """The number of this process among those that share the pod's ports."""
+    workers: int = 1
+    cluster_ips: bool = True
+    """Whether something listens on the addresses of Services; on a laptop nothing does."""
     server_timing: bool = False
 
     @classmethod
@@ -71,7 +90,7 @@ class ActivatorConfig:
             pod_name=read.required("POD_NAME"),
             pod_ip=read.required("POD_IP"),
             system_namespace=env.get("SYSTEM_NAMESPACE") or names.SYSTEM_NAMESPACE,
-            cluster_domain=env.get("CLUSTER_DOMAIN") or names.CLUSTER_DOMAIN,
+            cluster_domain=env.get("CLUSTER_DOMAIN") or domain_of_resolver() or names.CLUSTER_DOMAIN,
             ports=read.ports(),
             idle_connections=read.value("MAX_IDLE_PROXY_CONNS", 1000, _whole),
             idle_connections_per_pod=read.value("MAX_IDLE_PROXY_CONNS_PER_HOST", 100, _whole),
@@ -84,6 +103,10 @@ class ActivatorConfig:
             drain_seconds=read.value("ACTIVATOR_DRAIN_SECONDS", 45.0, _seconds),
             drain_quiet_seconds=read.value("ACTIVATOR_DRAIN_QUIET_SECONDS", 0.0, _seconds),
             flips=read.value("ACTIVATOR_FLIPS", True, _boolean),
+            tls=read.tls(),
+            worker=read.value(WORKER, (0, 1), _worker)[0],
+            workers=read.value(WORKER, (0, 1), _worker)[1],
+            cluster_ips=read.value("ACTIVATOR_CLUSTER_IPS", True, _boolean),
             server_timing=read.value("UPWELL_SERVER_TIMING", False, _boolean),
         )
         read.raise_errors()
@@ -120,9 +143,33 @@ class _Reader:
             self._errors.append(str(error))
             return PortMap()
 
+    def tls(self) -> TlsOptions:
+        try:
+            return tls_options(self._env, TLS_PREFIX)
+        except ConfigError as error:
+            self._errors.append(str(error))
+            return TlsOptions()
+
     def raise_errors(self) -> None:
         if self._errors:
             raise ConfigError("; ".join(self._errors))
+
+
+def domain_of_resolver(path: Path = Path("/etc/resolv.conf")) -> str:
+    """The cluster's DNS domain, as the kubelet writes it into a pod's list of search domains; empty elsewhere."""
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    searched = [entry for line in lines if line.startswith("search ") for entry in line.split()[1:]]
+    return next((entry.removeprefix("svc.").rstrip(".") for entry in searched if entry.startswith("svc.")), "")
+
+
+def _worker(text: str) -> tuple[int, int]:
+    number, _, count = text.partition("/")
+    if not (number.isdigit() and count.isdigit() and int(number) < int(count)):
+        raise ValueError("it has to be NUMBER/COUNT, for example 0/4")
+    return int(number), int(count)
 
 
 def _whole(text: str) -> int:

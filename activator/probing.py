@@ -12,6 +12,7 @@ come up costs little. The shortest pause grows with the number of pods being pro
 starting at once do not take the processor from each other.
 """
 
+from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
@@ -20,7 +21,7 @@ from upwell.clock import Clock
 from upwell.cluster.endpoints import Address
 from upwell.http import Fetcher, FetchError
 
-__all__ = ["Answered", "Pace", "Prober"]
+__all__ = ["Answered", "Heard", "Pace", "Prober"]
 
 SHORTEST_PAUSE: Final = 0.005
 PAUSE_SHARE: Final = 0.02
@@ -34,6 +35,7 @@ _TARGET: Final = b"/healthz"
 _BODY: Final = b"queue"
 _PROBE: Final = (names.HEADER_PROBE.encode(), b"queue")
 _AGENT: Final = (b"User-Agent", names.AGENT_ACTIVATOR.encode())
+_PASSTHROUGH: Final = (names.HEADER_PASSTHROUGH.encode(), b"true")
 _SIDECAR: Final = b"upwell-sidecar"
 
 
@@ -42,9 +44,16 @@ class Answered(Enum):
 
     READY = "ready"
     NOT_READY = "not ready"
+    """The pod says so, or something else that no mesh would say in its place."""
+    MESH = "perhaps a mesh"
+    """502 or 503, and not from a sidecar of ours: a mesh says this when it does not let us through."""
     HELD = "held"
     """Not ready by the end of the time that a sidecar of ours held its answer."""
     NOTHING = "nothing"
+    """No answer at all."""
+
+
+Heard = Callable[[Address, Answered], None]
 
 
 class Pace:
@@ -71,43 +80,57 @@ class Prober:
         """`timeout` is how long a sidecar not known as ours may take to answer, in seconds."""
         self._fetcher = fetcher
         self._clock = clock
+        self.frequency = frequency
         self._timeout = timeout
         self._pace = Pace(frequency)
         self._probing = 0
 
-    async def until_ready(self, address: Address) -> float:
-        """Return when the pod can take requests; the value is when the attempt began that was answered first."""
+    async def ask(self, address: Address) -> Answered:
+        """What is answered at `address` now; a sidecar of ours may hold its answer for as long as others may take."""
+        return (await self._ask(address, None, False))[0]
+
+    async def until_ready(self, address: Address, host: bytes | None = None, heard: Heard | None = None) -> float:
+        """Return when the pod can take requests; the value is when the attempt began that was answered first.
+
+        `host` is the name by which a mesh lets us through to one pod. `heard` is told of attempts that were in vain.
+        """
         self._probing += 1
         try:
-            return await self._until_ready(address)
+            return await self._until_ready(address, host, heard)
         finally:
             self._probing -= 1
 
-    async def _until_ready(self, address: Address) -> float:
+    async def _until_ready(self, address: Address, host: bytes | None, heard: Heard | None) -> float:
         seen = self._clock.monotonic()
         up: float | None = None
         ours = False
         while True:
             began = self._clock.monotonic()
-            answered, ours = await self._ask(address, ours)
+            answered, ours = await self._ask(address, host, ours)
             now = self._clock.monotonic()
             if up is None and answered is not Answered.NOTHING:
                 up = began
             if answered is Answered.READY:
                 return began if up is None else up
+            if heard is not None:
+                heard(address, answered)
             await self._clock.sleep(self._pace.pause(answered, now - seen, now - began, self._probing))
 
-    async def _ask(self, address: Address, ours: bool) -> tuple[Answered, bool]:
+    async def _ask(self, address: Address, host: bytes | None, ours: bool) -> tuple[Answered, bool]:
         """What came of one attempt, and whether the sidecar is ours."""
         held = HELD_SECONDS if ours else self._timeout / 2
         began = self._clock.monotonic()
+        headers = [(b"Host", host or str(address).encode()), _AGENT, _PROBE]
+        headers.append((b"Upwell-Wait", b"%d" % int(held * 1000)))
+        if host is not None:
+            headers.append(_PASSTHROUGH)
         try:
             result = await self._fetcher.fetch(
                 b"GET",
                 address.host,
                 address.port,
                 _TARGET,
-                [(b"Host", str(address).encode()), _AGENT, _PROBE, (b"Upwell-Wait", b"%d" % int(held * 1000))],
+                headers,
                 timeout=held + MARGIN_SECONDS if ours else self._timeout,
                 max_body=BODY_MOST,
             )
@@ -116,6 +139,8 @@ class Prober:
         ours = any(name.lower() == _SIDECAR for name, _ in result.headers)
         if result.status == 200 and result.body == _BODY:
             return Answered.READY, ours
+        if result.status in (502, 503) and not ours:
+            return Answered.MESH, ours
         # One that is shutting down answers at once; asking it again at once would be a busy loop.
         held_on = ours and self._clock.monotonic() - began >= held / 2
         return (Answered.HELD if held_on else Answered.NOT_READY), ours

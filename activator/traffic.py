@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from activator.backends import Backends
 from activator.cold_start import ColdStart
 from activator.metrics import Metrics, RevisionMetrics
+from activator.network import Destination, Network
 from activator.observing import Observers
 from activator.probe_answers import text
 from activator.reporter import ConcurrencyReporter
@@ -26,7 +27,7 @@ from activator.waiting_page import Visits, is_navigation
 from upwell.api import names
 from upwell.clock import Clock
 from upwell.cluster.endpoints import Address
-from upwell.http import Engine, Exchange, FailureKind, Upstream, UpstreamFailure
+from upwell.http import Engine, Exchange, FailureKind, UpstreamFailure
 from upwell.policy.picking import Pod
 from upwell.policy.throttler import QueueFull, Throttler
 from upwell.policy.waiting_room import Share, WaitingRoom
@@ -50,7 +51,6 @@ _REMOVED: Final = frozenset(
 )
 _ORIGINAL_HOST: Final = names.HEADER_ORIGINAL_HOST.encode()
 _REMOVED_WITH_HOST: Final = _REMOVED | {_ORIGINAL_HOST.lower()}
-_PROXY: Final = (names.HEADER_PROXY.encode(), b"activator")
 BATCH: Final = 64
 """As many waiting requests are sent on at once: about a millisecond or two of the loop's time."""
 _UNREACHED: Final = (FailureKind.CONNECT_REFUSED, FailureKind.CONNECT_TIMEOUT, FailureKind.UNSENT)
@@ -62,6 +62,7 @@ class Shared:
     def __init__(
         self,
         engine: Engine,
+        network: Network,
         prober: "Prober",
         tasks: asyncio.TaskGroup,
         reporter: ConcurrencyReporter,
@@ -71,8 +72,10 @@ class Shared:
         clock: Clock,
         queue_limit: int,
         room: WaitingRoom,
+        worker: tuple[int, int] = (0, 1),
     ) -> None:
         self.engine = engine
+        self.network = network
         self.prober = prober
         self.tasks = tasks
         self.reporter = reporter
@@ -82,6 +85,8 @@ class Shared:
         self.clock = clock
         self.queue_limit = queue_limit
         self.room = room
+        self.worker = worker
+        """This process' number among those of the activator, and their count."""
 
 
 class Passage:
@@ -110,27 +115,16 @@ class Passage:
         """Seconds until its sender should be back, if it was answered with the waiting page."""
 
 
-class _Destination:
-    """What a pod's requests need: its connections and its Host field."""
-
-    __slots__ = ("address", "host", "upstream")
-
-    def __init__(self, address: Address, upstream: Upstream) -> None:
-        self.address = address
-        self.upstream = upstream
-        self.host = str(address).encode()
-
-
 class Traffic:
     """One revision's throttler, pods and counters."""
 
     def __init__(self, revision: Revision, shared: Shared) -> None:
         self.revision = revision
         self.throttler: Throttler[Exchange] = Throttler(
-            revision.container_concurrency, shared.queue_limit, Share(shared.room)
+            revision.container_concurrency, shared.queue_limit, Share(shared.room), shared.worker
         )
         self.cold_start = ColdStart()
-        self.backends = Backends(shared.prober, shared.tasks, shared.clock, self.cold_start, self._set_healthy)
+        self.backends = Backends(shared.prober, shared.tasks, shared.clock, self.cold_start, self)
         self._shared = shared
         self._addresses: dict[str, Address] = {}
         self._metrics = RevisionMetrics(shared.metrics, revision)
@@ -203,7 +197,8 @@ class Traffic:
         else:
             exchange.respond(*_failed_answer(failure))
         # After the request is back in line: what follows gives free slots away, and it comes first.
-        if failure.kind in _UNREACHED:
+        # Behind a Service there are other pods than the one that could not pass a request on.
+        if failure.kind in _UNREACHED and not (self.throttler.uses_service and failure.kind is FailureKind.UNSENT):
             self.backends.suspect(passage.address)
         self._pump()
 
@@ -211,7 +206,12 @@ class Traffic:
 
     def set_endpoints(self, ready: list[Address], not_ready: list[Address]) -> None:
         """The revision's pods, as Kubernetes sees them."""
-        self.backends.update(ready, not_ready, probe_early=self.revision.probe_early)
+        self.backends.update(ready, not_ready, self._shared.network.reach(self.revision))
+
+    def reroute(self) -> None:
+        """The way to the pods may be another now, whichever pods there are."""
+        for pod in self.throttler.listed:
+            self._forget_way(pod)
 
     def set_activators(self, count: int, index: int) -> None:
         """This activator's place among those in front of the revision."""
@@ -223,18 +223,24 @@ class Traffic:
         self.backends.close()
         for exchange in self.throttler.waiting_items():
             exchange.respond(status, headers, body)
-        self._set_healthy([])
+        self.use_pods([])
         self._metrics.close()
 
-    # What follows.
+    # What the backends say.
 
-    def _set_healthy(self, addresses: list[Address]) -> None:
+    def use_pods(self, addresses: list[Address]) -> None:
         self._addresses = {str(address): address for address in addresses}
         for pod in self.throttler.set_pods(self._addresses):
-            if pod.target is not None:
-                self._shared.engine.discard(pod.target.upstream)
-                pod.target = None
+            self._forget_way(pod)
         self._pump()
+
+    def use_service(self, address: Address, pods: int) -> None:
+        self._addresses = {str(address): address}
+        for pod in self.throttler.set_service(str(address), pods):
+            self._forget_way(pod)
+        self._pump()
+
+    # What follows.
 
     def _keep_body(self, exchange: Exchange, passage: Passage) -> bool:
         """A request with a body waits: count what it brings; False when it cannot be kept."""
@@ -285,22 +291,28 @@ class Traffic:
     def _forward(self, exchange: Exchange, passage: Passage, pod: Pod) -> None:
         passage.pod = pod
         self._metrics.active.value += 1
-        destination = pod.target
+        destination: Destination | None = pod.target
         if destination is None:
-            address = self._addresses[pod.address]
-            destination = pod.target = _Destination(address, self._shared.engine.upstream(address.host, address.port))
+            destination = pod.target = self._shared.network.destination(
+                self.revision, self._addresses[pod.address], is_service=self.throttler.uses_service
+            )
         passage.address = destination.address
         request = exchange.request
         remove: frozenset[bytes]
         add: tuple[tuple[bytes, bytes], ...]
         if request.fields.get(b"k-original-host"):
-            remove, add = _REMOVED, (_PROXY,)
+            remove, add = _REMOVED, destination.add
         else:
-            remove, add = _REMOVED_WITH_HOST, (_PROXY, (_ORIGINAL_HOST, request.host))
+            remove, add = _REMOVED_WITH_HOST, (*destination.add, (_ORIGINAL_HOST, request.host))
         trace = passage.trace
         if trace is not None:
             remove, add = remove | trace.remove, (*add, *trace.add)
         exchange.forward(destination.upstream, host=destination.host, remove=remove, add=add)
+
+    def _forget_way(self, pod: Pod) -> None:
+        if pod.target is not None:
+            self._shared.engine.discard(pod.target.upstream)
+            pod.target = None
 
     def _leave_pod(self, passage: Passage) -> None:
         pod, passage.pod = passage.pod, None

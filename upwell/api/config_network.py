@@ -14,6 +14,7 @@ _DOMAIN_TEMPLATE: Final = "{{.Name}}.{{.Namespace}}.{{.Domain}}"
 _TAG_TEMPLATE: Final = "{{.Tag}}-{{.Name}}"
 _HTTP_OPTIONS: Final = {"enabled": "Enabled", "redirected": "Redirected", "disabled": ""}
 _SWITCH: Final = {"enabled": "enabled", "disabled": ""}
+_MESH: Final = {"auto": "auto", "enabled": "enabled", "disabled": "disabled"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,10 @@ class NetworkConfig:
     external_port: int = 0
     """Ours: the port that a public URL needs besides its host; 0 when it is the scheme's own."""
     system_internal_tls: bool = False
+    mesh_mode: str = "auto"
+    """Whether a mesh keeps pods from being addressed one by one: `enabled`, `disabled`, or to be found out: `auto`."""
+    mesh_pod_addressability: bool = False
+    """Whether the mesh passes on what is sent to one pod, if it is told so."""
     autocreate_domain_claims: bool = False
     """Whether a DomainMapping makes the claim on its domain itself."""
 
@@ -47,6 +52,8 @@ def parse_network(data: Mapping[str, str]) -> NetworkConfig:
         default_external_scheme=settings.text("default-external-scheme", "http", "defaultExternalScheme"),
         external_port=settings.integer("external-port", 0, high=65535),
         system_internal_tls=_internal_tls(settings),
+        mesh_mode=settings.choice("mesh-compatibility-mode", "auto", _MESH),
+        mesh_pod_addressability=settings.flag("enable-mesh-pod-addressability", False),
         autocreate_domain_claims=settings.flag(
             "autocreate-cluster-domain-claims", False, "autocreateClusterDomainClaims"
         ),

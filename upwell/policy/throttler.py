@@ -32,10 +32,17 @@ class QueueFull(Exception):  # noqa: N818 - it is an answer, not a fault
 class Throttler(Generic[T]):
     """Requests are any hashable items."""
 
-    def __init__(self, container_concurrency: int, queue_limit: int, share: Share | None = None) -> None:
+    def __init__(
+        self,
+        container_concurrency: int,
+        queue_limit: int,
+        share: Share | None = None,
+        worker: tuple[int, int] = (0, 1),
+    ) -> None:
         """`container_concurrency` is the slots per pod, 0 for no limit; `queue_limit` how many requests may wait.
 
-        `share` bounds them too, by what waits elsewhere in the process.
+        `share` bounds them too, by what waits elsewhere in the process. An activator may consist of several
+        processes; `worker` is this one's number and their count.
         """
         assert container_concurrency >= 0
         assert queue_limit >= 0
@@ -48,6 +55,7 @@ class Throttler(Generic[T]):
         self.index = -1
         self.uses_service = False
         """Whether requests go to the service address, not to pods."""
+        self._worker, self._workers = worker
         self._picker = picker_for(container_concurrency)
         self._listed: dict[str, Pod] = {}
         self._leaving: dict[str, Pod] = {}
@@ -143,12 +151,18 @@ class Throttler(Generic[T]):
     def capacity(self) -> int:
         """Exchanges that this activator may have in flight to the revision; `UNLIMITED` and 0 for open and closed."""
         assigned = 0 if self.uses_service else len(self._assigned)
-        return revision_capacity(self.container_concurrency, self._backends, assigned, self.activators)
+        processes = max(1, self.activators) * self._workers
+        return revision_capacity(self.container_concurrency, self._backends, assigned, processes)
 
     @property
     def assigned(self) -> list[Pod]:
         """The pods that this activator may use, in address order; none in service mode."""
         return [] if self.uses_service else list(self._assigned)
+
+    @property
+    def listed(self) -> list[Pod]:
+        """All that there is to go to, whichever activator's."""
+        return list(self._listed.values())
 
     @property
     def idle(self) -> bool:
@@ -177,7 +191,9 @@ class Throttler(Generic[T]):
         elif self.container_concurrency:
             for pod in pods:
                 pod.limit = self.container_concurrency
-            self._assigned = assign_slice(pods, self.index, self.activators)
+            # First among activators, as all of them do it; then among this one's processes, which is its own affair.
+            mine = assign_slice(pods, self.index, self.activators)
+            self._assigned = assign_slice(mine, self._worker, self._workers)
         else:
             self._assigned = pods
         self._picker.assign(self._assigned)

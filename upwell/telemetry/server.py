@@ -3,6 +3,7 @@
 The queue-proxy does not use this: it serves its metrics with the engine it has loaded anyway.
 """
 
+import socket
 from collections.abc import Iterable
 
 from aiohttp import web
@@ -13,11 +14,15 @@ __all__ = ["serve_metrics"]
 
 
 async def serve_metrics(
-    registry: Registry, host: str, port: int, routes: Iterable[web.AbstractRouteDef] = ()
+    registry: Registry,
+    host: str,
+    port: int,
+    routes: Iterable[web.AbstractRouteDef] = (),
+    sock: socket.socket | None = None,
 ) -> web.AppRunner:
     """Serve `registry`, and `routes` beside it, until `cleanup()` of the returned runner is awaited.
 
-    Raise OSError when the port is taken.
+    On `sock`, if there is one. Raise OSError when the port is taken.
     """
 
     async def metrics(_: web.Request) -> web.Response:
@@ -28,5 +33,6 @@ async def serve_metrics(
     app.router.add_routes(routes)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, host, port).start()
+    site = web.TCPSite(runner, host, port) if sock is None else web.SockSite(runner, sock)
+    await site.start()
     return runner

@@ -147,3 +147,31 @@ def test_what_the_attempt_took_counts_towards_the_period() -> None:
     assert pace.pause(Answered.NOT_READY, 1.0, 0.15, probing=1) == pytest.approx(0.05)
     assert pace.pause(Answered.NOT_READY, 1.0, 0.3, probing=1) == 0.005
     assert pace.pause(Answered.HELD, 1.0, 10.0, probing=1) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("answer", "ours", "meaning"),
+    [
+        (None, False, Answered.NOTHING),
+        (NOT_YET, False, Answered.MESH),
+        (FetchResult(502, [], b""), False, Answered.MESH),
+        (FetchResult(503, OURS, b""), True, Answered.NOT_READY),
+        (FetchResult(404, [], b""), False, Answered.NOT_READY),
+        (YES, False, Answered.READY),
+    ],
+)
+async def test_an_answer_tells_whether_a_mesh_may_be_in_between(
+    answer: FetchResult | None, ours: bool, meaning: Answered
+) -> None:
+    pod = ScriptedPod(FakeClock(), [answer])
+
+    assert await Prober(pod, pod.clock, timeout=0.3, frequency=0.2).ask(POD) is meaning
+
+
+async def test_a_mesh_that_lets_through_what_has_the_right_name_is_told_it() -> None:
+    pod = ScriptedPod(FakeClock(), [YES])
+
+    await Prober(pod, pod.clock, timeout=0.3, frequency=0.2).until_ready(POD, b"hello-private.default")
+
+    assert pod.headers[b"Host"] == b"hello-private.default"
+    assert pod.headers[b"K-Passthrough-Lb"] == b"true"
