@@ -7,9 +7,10 @@ import socket
 import struct
 from typing import Final
 
-__all__ = ["has_news", "peer_has_left", "probe_when_silent", "reset_on_close", "unread_bytes"]
+__all__ = ["has_ended", "has_news", "peer_has_left", "probe_when_silent", "reset_on_close", "unread_bytes"]
 
-_NEWS: Final = select.POLLIN | select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
+_ENDS: Final = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", select.POLLIN)
+_NEWS: Final = select.POLLIN | _ENDS
 
 _STATES_AFTER_FIN: Final = frozenset((7, 8, 9, 11))
 """CLOSE, CLOSE_WAIT, LAST_ACK and CLOSING in the kernel's tcp_states.h."""
@@ -22,11 +23,22 @@ _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 def has_news(transport: asyncio.Transport) -> bool:
     """Whether there are bytes, an end or an error on this idle connection that the loop has not told us of yet."""
+    return _poll(transport, _NEWS)
+
+
+def has_ended(transport: asyncio.Transport) -> bool:
+    """The same of an end or an error only, where a peer may say something while nothing is asked of it.
+
+    Where the kernel cannot tell an end from bytes (it does on Linux), bytes count as one.
+    """
+    return _poll(transport, _ENDS)
+
+
+def _poll(transport: asyncio.Transport, events: int) -> bool:
     if transport.is_closing():
         return True
-    raw = transport.get_extra_info("socket")
     poller = select.poll()
-    poller.register(raw.fileno(), _NEWS)
+    poller.register(transport.get_extra_info("socket").fileno(), events)
     return bool(poller.poll(0))
 
 

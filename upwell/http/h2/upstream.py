@@ -18,7 +18,7 @@ from upwell.http.h2.headers import BlockReader
 from upwell.http.h2.heads import Http2Request, Http2Response, check_trailers, encode_request, make_response_head
 from upwell.http.h2.stream import CLOSED, HALF_CLOSED_LOCAL, OPEN, Event, Stream, next_state
 from upwell.http.message import is_bodyless
-from upwell.http.transports import has_news
+from upwell.http.transports import has_ended
 
 if TYPE_CHECKING:
     from upwell.http.h2.pool import Http2Pool
@@ -114,7 +114,7 @@ class Http2Upstream(Http2Connection[UpstreamStream]):
 
     def stale(self) -> bool:
         """Whether this connection, which has no stream, has come to its end and the loop has not told us yet."""
-        return has_news(self._transport)
+        return has_ended(self._transport)
 
     def open_stream(self) -> UpstreamStream:
         """A new stream; its request must be started before the next one is opened."""
