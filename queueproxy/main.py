@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 import uvloop
@@ -18,9 +19,10 @@ from queueproxy.config import VARIABLES, QueueProxyConfig
 from queueproxy.drain import Drainer
 from queueproxy.endpoints import admin_endpoints, metrics_endpoints, stats_endpoints
 from queueproxy.handler import Handler, RequestTimeouts
-from queueproxy.observing import flush, make_observers
+from queueproxy.observing import Observers, flush, make_observers
 from queueproxy.readiness import Readiness
 from queueproxy.stats import StatsReporter
+from queueproxy.tls_settings import TlsSettings
 from upwell.api import names
 from upwell.clock import Clock, SystemClock
 from upwell.http import Application, Engine, Exchange
@@ -77,7 +79,8 @@ async def _run(config: QueueProxyConfig) -> None:
     sockets = _bind_all(config)
     clock = SystemClock()
     limit = max(0, config.container_concurrency)
-    certificates = _load_certificates(config, clock)
+    certificates = _load_certificates(config.tls, clock)
+    metrics_certificates = _load_certificates(config.observability.metrics_tls, clock)
     engine = Engine(component=b"queueproxy", limits=config.limits)
     upstream = engine.upstream("127.0.0.1", config.ports.actual(config.user_port))
     breaker = Breaker[Exchange](limit, QUEUE_DEPTH_FACTOR * limit) if limit else None
@@ -107,13 +110,10 @@ async def _run(config: QueueProxyConfig) -> None:
         await _serve(engine, admin_endpoints(drainer, tasks), sockets[names.PORT_QUEUE_ADMIN])
         await _serve(engine, stats_endpoints(reporter), sockets[names.PORT_STATS])
         background = [tasks.create_task(reporter.run(), name="statistics")]
-        if observers.metrics is not None and config.observability.prometheus:
-            await _serve(engine, metrics_endpoints(observers.metrics), sockets[config.observability.metrics_port])
-        if observers.metrics_sender is not None:
-            background.append(tasks.create_task(observers.metrics_sender.run(), name="metrics export"))
         if certificates is not None:
             await _serve(engine, handler, sockets[config.tls_port], certificates.context)
             background.append(tasks.create_task(certificates.follow(), name="certificates"))
+        background += await _serve_observers(config, engine, observers, sockets, tasks, metrics_certificates)
         _tell_that_we_serve(config)
 
         await signalled.wait()
@@ -124,12 +124,36 @@ async def _run(config: QueueProxyConfig) -> None:
     await flush(observers)
 
 
-def _load_certificates(config: QueueProxyConfig, clock: Clock) -> "Certificates | None":
-    if config.tls is None:
+async def _serve_observers(
+    config: QueueProxyConfig,
+    engine: Engine,
+    observers: Observers,
+    sockets: Mapping[int, list[socket.socket]],
+    tasks: asyncio.TaskGroup,
+    certificates: "Certificates | None",
+) -> list[asyncio.Task[None]]:
+    """Serve what was asked for beside requests; the tasks that it needs. `certificates` are the metrics port's."""
+    settings, background = config.observability, []
+    if observers.metrics is not None and settings.prometheus:
+        tls = None if certificates is None else certificates.context
+        await _serve(engine, metrics_endpoints(observers.metrics), sockets[settings.metrics_port], tls)
+    if certificates is not None:
+        background.append(tasks.create_task(certificates.follow(), name="metrics certificates"))
+    if observers.metrics_sender is not None:
+        background.append(tasks.create_task(observers.metrics_sender.run(), name="metrics export"))
+    if settings.profiling_port:
+        from queueproxy.profiling import Profiling  # off by default, and then it costs nothing
+
+        await _serve(engine, Profiling(tasks).endpoints, sockets[settings.profiling_port])
+    return background
+
+
+def _load_certificates(settings: TlsSettings | None, clock: Clock) -> "Certificates | None":
+    if settings is None:
         return None
     from queueproxy.tls import Certificates  # off by default, and then OpenSSL makes no context
 
-    return Certificates(config.tls, clock)
+    return Certificates(settings, clock)
 
 
 def _tell_that_we_serve(config: QueueProxyConfig) -> None:
@@ -162,6 +186,9 @@ def _bind_all(config: QueueProxyConfig) -> dict[int, list[socket.socket]]:
     if config.observability.prometheus:
         port = config.observability.metrics_port
         sockets[port] = bind(config.ports, port, config.observability.metrics_host)
+    if config.observability.profiling_port:
+        port = config.observability.profiling_port
+        sockets[port] = bind(config.ports, port)
     if config.tls is not None:
         sockets[config.tls_port] = bind(config.ports, config.tls_port)
     return sockets

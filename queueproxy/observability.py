@@ -1,4 +1,4 @@
-"""What of OBSERVABILITY_CONFIG concerns this process: user metrics, request log, tracing (contract: queue-proxy.md 11).
+"""What of OBSERVABILITY_CONFIG concerns this process: user metrics, request log, tracing, profiles (contract: 11).
 
 The JSON is Knative's. `tracing.protocol` may be `zipkin` besides, which Knative had once and its users still run.
 """
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from queueproxy.tls_settings import METRICS_VARIABLES, TlsSettings, find_metrics_tls
 from upwell.api import names
 from upwell.ports import ConfigError
 from upwell.telemetry.export_settings import EXPORT_PROTOCOLS, MetricsExport, read_metrics_export
@@ -25,10 +26,12 @@ VARIABLES: Final = (
     (
         VARIABLE,
         "",
-        "JSON: requestMetrics, tracing, enableRequestLog, requestLogTemplate, enableProbeRequestLog",
+        "JSON: requestMetrics, tracing, runtime, enableRequestLog, requestLogTemplate, enableProbeRequestLog",
     ),
     ("METRICS_PROMETHEUS_HOST", "", "address of the user metrics; wins over OBSERVABILITY_CONFIG"),
     ("METRICS_PROMETHEUS_PORT", "9091", "port of the user metrics"),
+    *METRICS_VARIABLES,
+    ("PROFILING_PORT", "8008", "port for profiles, with runtime.profiling"),
     ("OTEL_SERVICE_NAME", "", "name of the service in traces and target_info; empty: the Knative Service's"),
     *EXPORT_VARIABLES,
     *TRACING_VARIABLES,
@@ -45,8 +48,12 @@ class Observability:
     metrics_host: str = ""
     """Empty: the same addresses as the other ports."""
     metrics_port: int = names.PORT_USER_METRICS
+    metrics_tls: TlsSettings | None = None
+    """None: they are served in the clear."""
     metrics_export: MetricsExport | None = None
     """None: the user metrics are not pushed anywhere."""
+    profiling_port: int = 0
+    """0: no profiles."""
     log_template: "Template | None" = None
     """None: no request log."""
     log_probes: bool = False
@@ -64,11 +71,13 @@ def parse_observability(env: Mapping[str, str]) -> Observability:
         prometheus=protocol == "prometheus",
         metrics_host=host,
         metrics_port=port,
+        metrics_tls=find_metrics_tls(env) if protocol == "prometheus" else None,
         metrics_export=(
             read_metrics_export(env, metrics, protocol, f"{VARIABLE}: requestMetrics")
             if protocol in EXPORT_PROTOCOLS
             else None
         ),
+        profiling_port=_profiling_port(env, _section(settings, "runtime")),
         log_template=_log_template(settings) if _switch(settings, "enableRequestLog") else None,
         log_probes=_switch(settings, "enableProbeRequestLog"),
         tracing=read_tracing(env, _section(settings, "tracing"), VARIABLE),
@@ -116,6 +125,18 @@ def _log_template(settings: Mapping[str, Any]) -> "Template | None":
         return Template(text) if text else None
     except TemplateError as error:
         raise ConfigError(f"{VARIABLE}: requestLogTemplate: {error}") from error
+
+
+def _profiling_port(env: Mapping[str, str], runtime: Mapping[str, Any]) -> int:
+    profiling = runtime.get("profiling") or "disabled"
+    if profiling not in ("enabled", "disabled"):
+        raise ConfigError(f'{VARIABLE}: runtime.profiling is "{profiling}"; use enabled or disabled')
+    text = env.get("PROFILING_PORT") or str(names.PORT_PROFILING)
+    if profiling == "disabled":
+        return 0
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 65535):
+        raise ConfigError(f'PROFILING_PORT="{text}": not a port; give a number from 1 to 65535')
+    return int(text)
 
 
 def _metrics_address(env: Mapping[str, str], metrics: Mapping[str, Any]) -> tuple[str, int]:

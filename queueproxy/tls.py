@@ -1,4 +1,4 @@
-"""TLS for the main port: what is served follows the files (contract: queue-proxy.md 12).
+"""TLS for requests and for the user metrics: what is served follows the files (contract: queue-proxy.md 12).
 
 Files are looked at every second (the reference reads them once a minute): that is two system calls. Kubernetes
 replaces a mounted Secret by turning a symbolic link, which shows in the inode. A pair that cannot be loaded is logged
@@ -64,8 +64,10 @@ class Certificates:
 
     def _signature(self) -> Signature:
         """What is different when a file was written or replaced; empty while one is missing."""
+        settings = self._settings
+        paths = filter(None, (settings.certificate, settings.key, settings.options.client_authorities))
         try:
-            files = [os.stat(path) for path in (self._settings.certificate, self._settings.key)]
+            files = [os.stat(path) for path in paths]
         except OSError:
             return ()
         return tuple((file.st_dev, file.st_ino, file.st_mtime_ns, file.st_size) for file in files)

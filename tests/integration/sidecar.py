@@ -14,7 +14,7 @@ from typing import Any
 
 from upwell.api.stat import Stat, decode_stat
 
-MAIN, TLS, ADMIN, STATS, USER_METRICS = 8012, 8112, 8022, 9090, 9091
+MAIN, TLS, ADMIN, STATS, USER_METRICS, PROFILES = 8012, 8112, 8022, 9090, 9091, 8008
 ENVIRONMENT = {
     "CONTAINER_CONCURRENCY": "0",
     "QUEUE_SERVING_PORT": str(MAIN),
@@ -198,7 +198,8 @@ class Sidecar:
 @contextlib.asynccontextmanager
 async def sidecar(app_port: int, **settings: str | None) -> AsyncIterator[Sidecar]:
     """A queue-proxy for the app on that port, killed at the end. Its sockets are bound here, so ports never clash."""
-    listeners = {port: socket.create_server(("127.0.0.1", 0)) for port in (MAIN, TLS, ADMIN, STATS, USER_METRICS)}
+    contracts = (MAIN, TLS, ADMIN, STATS, USER_METRICS, PROFILES)
+    listeners = {port: socket.create_server(("127.0.0.1", 0)) for port in contracts}
     ports = {port: listener.getsockname()[1] for port, listener in listeners.items()}
     descriptors = ",".join(f"{port}={listener.fileno()}" for port, listener in listeners.items())
     changed = {**ENVIRONMENT, "UPWELL_LISTEN_FDS": descriptors, "UPWELL_PORT_MAP": f"8080={app_port}", **settings}

@@ -62,7 +62,8 @@ def test_nothing_is_loaded_that_a_sidecar_does_not_serve_with() -> None:
         "import sys, queueproxy.main;"
         "unwanted = ('aiohttp', 'prometheus_client', 'kubernetes_asyncio', 'httpx', 'yaml', 'rich', 'argparse', "
         "'queueproxy.request_log', 'queueproxy.request_metrics', 'queueproxy.grpc_health', 'queueproxy.tls', "
-        "'queueproxy.request_tracing', 'opentelemetry', 'hashlib');"
+        "'queueproxy.request_tracing', 'queueproxy.profiling', 'queueproxy.http2_client', 'opentelemetry', 'hashlib', "
+        "'hpack', 'upwell.telemetry.metrics');"
         "print([name for name in unwanted if name in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

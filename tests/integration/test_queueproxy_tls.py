@@ -1,6 +1,7 @@
 """TLS on the port of its own: when there is a certificate, with the one that lies there now."""
 
 import asyncio
+import json
 import shutil
 import ssl
 import subprocess
@@ -11,7 +12,19 @@ import h2.connection
 import h2.events
 import pytest
 
-from tests.integration.sidecar import ENVIRONMENT, OK, TLS, Client, Gate, Sidecar, app, eventually, sidecar, start
+from tests.integration.sidecar import (
+    ENVIRONMENT,
+    OK,
+    TLS,
+    USER_METRICS,
+    Client,
+    Gate,
+    Sidecar,
+    app,
+    eventually,
+    sidecar,
+    start,
+)
 
 
 def make_certificate(folder: Path, name: str) -> Path:
@@ -237,3 +250,138 @@ async def test_http_1_is_offered(certs: Path) -> None:
         wanting.set_alpn_protocols(["http/1.1"])
         client = await connect(proxy, wanting)
         assert client.writer.get_extra_info("ssl_object").selected_alpn_protocol() == "http/1.1"
+
+
+# The user metrics
+
+
+def metrics_over_tls(folder: Path, **settings: str) -> dict[str, str]:
+    prefix = "METRICS_PROMETHEUS_TLS_"
+    return {
+        "OBSERVABILITY_CONFIG": json.dumps({"requestMetrics": {"protocol": "prometheus"}}),
+        f"{prefix}CERT": str(folder / "tls.crt"),
+        f"{prefix}KEY": str(folder / "tls.key"),
+        **{prefix + name: value for name, value in settings.items()},
+    }
+
+
+async def scrape(proxy: Sidecar, tls: ssl.SSLContext) -> bytes:
+    client = Client(*await asyncio.open_connection("127.0.0.1", proxy.ports[USER_METRICS], ssl=tls))
+    try:
+        client.get("/metrics")
+        return (await client.answer()).body
+    finally:
+        client.close()
+
+
+async def test_metrics_are_served_over_tls_with_the_certificate_that_lies_there_now(made: Path, certs: Path) -> None:
+    async with app() as running, sidecar(running.port, **metrics_over_tls(certs)) as proxy:
+        assert b"target_info" in await scrape(proxy, context())
+        for name in ("tls.crt", "tls.key"):
+            put(made / "new", certs, name)
+        await eventually(lambda: any("were reloaded" in line for line in proxy.lines))
+        trusting = context(verify_mode=ssl.CERT_REQUIRED)
+        trusting.load_verify_locations(made / "new" / "tls.crt")
+        assert b"target_info" in await scrape(proxy, trusting)
+
+
+@pytest.mark.parametrize(("wanted", "nobody", "stranger"), [("optional", True, False), ("require", False, False)])
+async def test_who_scrapes_may_be_asked_for_a_certificate(
+    made: Path, certs: Path, wanted: str, nobody: bool, stranger: bool
+) -> None:
+    settings = metrics_over_tls(certs, CLIENT_AUTH=wanted, CLIENT_CA_FILE=str(made / "new" / "tls.crt"))
+
+    def showing(name: str) -> ssl.SSLContext:
+        shown = context()
+        shown.load_cert_chain(made / name / "tls.crt", made / name / "tls.key")
+        return shown
+
+    async def served_to(tls: ssl.SSLContext) -> bool:
+        try:
+            return b"target_info" in await scrape(proxy, tls)
+        except (ssl.SSLError, ConnectionError, EOFError):
+            return False
+
+    async with app() as running, sidecar(running.port, **settings) as proxy:
+        assert await served_to(showing("new"))
+        assert await served_to(context()) is nobody
+        assert await served_to(showing("old")) is stranger
+        assert (await proxy.get()).status == 200
+
+
+async def test_metrics_have_a_least_version_of_tls_too(certs: Path) -> None:
+    old = context(maximum_version=ssl.TLSVersion.TLSv1_2)
+    async with app() as running:
+        async with sidecar(running.port, **metrics_over_tls(certs)) as proxy:
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                await scrape(proxy, old)
+        async with sidecar(running.port, **metrics_over_tls(certs, MIN_VERSION="1.2")) as proxy:
+            assert b"target_info" in await scrape(proxy, old)
+
+
+# HTTP/2 while certificates and pods change
+
+
+GOAWAY = b"\x00\x00\x08\x07\x00\x00\x00\x00\x00"
+
+
+class Http2Client:
+    """A connection that asks one thing after another."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.connection = h2.connection.H2Connection()
+        self.connection.initiate_connection()
+        self.ended: list[int] = []
+        self.body = b""
+
+    def ask(self) -> int:
+        stream = self.connection.get_next_available_stream_id()
+        head = [(":method", "GET"), (":path", "/"), (":scheme", "https"), (":authority", "a.test")]
+        self.connection.send_headers(stream, head, end_stream=True)
+        self.client.send(self.connection.data_to_send())
+        return stream
+
+    async def until(self, stream: int) -> bytes:
+        """The bodies so far, when this stream has ended."""
+        async with asyncio.timeout(10):
+            while stream not in self.ended:
+                for event in self.connection.receive_data(await self.client.reader.read(65536)):
+                    if isinstance(event, h2.events.DataReceived):
+                        self.body += event.data
+                    elif isinstance(event, h2.events.StreamEnded):
+                        self.ended.append(event.stream_id)
+                self.client.send(self.connection.data_to_send())
+        return self.body
+
+
+async def test_an_open_http_2_connection_outlives_its_certificate(made: Path, certs: Path) -> None:
+    server = await asyncio.start_server(speak_http2, "127.0.0.1", 0)
+    async with sidecar(server.sockets[0].getsockname()[1], UPWELL_CERTS_DIR=str(certs)) as proxy:
+        wanting = context()
+        wanting.set_alpn_protocols(["h2"])
+        client = Http2Client(await connect(proxy, wanting))
+        assert await client.until(client.ask()) == b"ok"
+        for name in ("tls.crt", "tls.key"):
+            put(made / "new", certs, name)
+        await eventually(lambda: any("were reloaded" in line for line in proxy.lines))
+
+        assert await served(proxy) == certificate_in(made / "new")
+        assert await client.until(client.ask()) == b"okok"
+        client.client.close()
+    server.close()
+
+
+async def test_a_drain_ends_an_http_2_connection_over_tls_after_its_streams(certs: Path) -> None:
+    server = await asyncio.start_server(speak_http2, "127.0.0.1", 0)
+    async with sidecar(server.sockets[0].getsockname()[1], UPWELL_CERTS_DIR=str(certs)) as proxy:
+        wanting = context()
+        wanting.set_alpn_protocols(["h2"])
+        client = Http2Client(await connect(proxy, wanting))
+        await client.until(client.ask())
+        proxy.terminate()
+        await eventually(lambda: any("draining" in line for line in proxy.lines))
+        assert await client.until(client.ask()) == b"okok"
+        assert GOAWAY in await client.client.rest()
+        assert await proxy.exit_status() == 0
+    server.close()

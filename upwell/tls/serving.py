@@ -14,6 +14,7 @@ __all__ = ["ServingContext"]
 
 PROTOCOLS: Final = ("h2", "http/1.1")
 """A client that does not negotiate, as Knative's activator, is known by its first bytes."""
+CLIENT_CERTIFICATES: Final = {"optional": ssl.CERT_OPTIONAL, "require": ssl.CERT_REQUIRED}
 VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
@@ -60,6 +61,9 @@ class ServingContext:
             context.set_ecdh_curve(self._curve())
         context.set_alpn_protocols(list(PROTOCOLS))
         context.load_cert_chain(certificate, key)
+        if options.client_certificates != "none":
+            context.verify_mode = CLIENT_CERTIFICATES[options.client_certificates]
+            context.load_verify_locations(options.client_authorities)
         return context
 
     def _curve(self) -> str:

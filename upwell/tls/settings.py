@@ -6,7 +6,7 @@ use; OpenSSL has its own for those of TLS 1.2, and those of TLS 1.3 cannot be ch
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from upwell.ports import ConfigError
 
@@ -62,6 +62,10 @@ class TlsOptions:
     """By OpenSSL's names; none: the library's."""
     curves: tuple[str, ...] = ()
     """By OpenSSL's names, the preferred one first; none: the library's."""
+    client_certificates: Literal["none", "optional", "require"] = "none"
+    """Whether a client has to show a certificate; one that it shows must be signed by `client_authorities`."""
+    client_authorities: str = ""
+    """A file."""
 
 
 def tls_variables(prefix: str) -> tuple[tuple[str, str, str], ...]:
