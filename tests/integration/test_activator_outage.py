@@ -26,6 +26,8 @@ async def test_requests_are_served_while_api_server_and_autoscaler_are_gone(worl
 
     assert [reply.status for reply in replies] == [200] * 3
     assert healthy == 200
+    again = await world.add_autoscaler(autoscaler.port)
+    await eventually(lambda: sum(stat.request_count for stat in autoscaler.about("used") + again.about("used")) == 3)
     more = await FakePod(ready=True).listen()
     await world.add_revision("after")
     await world.add_pod("after", more, ready=True)
@@ -33,6 +35,11 @@ async def test_requests_are_served_while_api_server_and_autoscaler_are_gone(worl
         while (await world.ask("after")).status == 404:  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.05)
     assert more.seen
+    await world.remove_pod("used", used.port)
+    await world.add_pod("used", more, ready=True)
+    async with asyncio.timeout(20):
+        while "/moved" not in more.paths:
+            await world.ask("used", "/moved")
 
 
 async def test_an_activator_that_starts_without_an_api_server_serves_once_there_is_one(world: World) -> None:
