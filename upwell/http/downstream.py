@@ -332,7 +332,10 @@ class DownstreamConnection(DownstreamWriter):
         if engine.draining and not reader.pending:
             self._close()
             return
-        self._wait_in(engine.keep_alives)
+        if self._deadline is not None:
+            self._deadline.discard(self)
+        self._deadline = engine.keep_alives
+        engine.keep_alives.add(self, engine.now())
         if self.write_paused:
             self._flow.hold(CLIENT_FULL)
         if reader.pending:

@@ -125,8 +125,10 @@ class Upstream:
             connection.close()
         else:
             self._idle.append(connection)
-            self.engine.idle_connections.add(connection, self.engine.now())
-            self.engine.bound_idle_connections()
+            engine = self.engine
+            engine.idle_connections.add(connection, engine.now())
+            if len(engine.upstream_connections) > engine.limits.idle_connections_total:
+                engine.bound_idle_connections()
 
     def connection_lost(self, connection: UpstreamConnection) -> None:
         """A connection is gone; if it was idle, nobody gets it any more."""
