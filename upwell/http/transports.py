@@ -7,13 +7,24 @@ import socket
 import struct
 from typing import Final
 
-__all__ = ["has_ended", "has_news", "peer_has_left", "probe_when_silent", "reset_on_close", "unread_bytes"]
+__all__ = [
+    "has_ended",
+    "has_news",
+    "is_unacknowledged",
+    "peer_has_left",
+    "probe_when_silent",
+    "reset_on_close",
+    "unread_bytes",
+]
 
 _ENDS: Final = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", select.POLLIN)
 _NEWS: Final = select.POLLIN | _ENDS
 
 _STATES_AFTER_FIN: Final = frozenset((7, 8, 9, 11))
 """CLOSE, CLOSE_WAIT, LAST_ACK and CLOSING in the kernel's tcp_states.h."""
+
+_UNACKNOWLEDGED: Final = slice(24, 28)
+"""Segments that the peer's kernel has not acknowledged, in the kernel's tcp_info."""
 
 _SILENCE_OPTIONS: Final[tuple[int, ...]] = tuple(
     getattr(socket, name) for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL") if hasattr(socket, name)
@@ -69,6 +80,17 @@ def peer_has_left(transport: asyncio.Transport) -> bool:
         return False
     state: int = raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
     return state in _STATES_AFTER_FIN
+
+
+def is_unacknowledged(transport: asyncio.Transport) -> bool:
+    """Whether the peer's kernel owes an acknowledgement of what was sent, as one that is gone does for ever.
+
+    Where it cannot be told (it can on Linux), it does.
+    """
+    if transport.is_closing() or not hasattr(socket, "TCP_INFO"):
+        return True
+    info = transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _UNACKNOWLEDGED.stop)
+    return any(info[_UNACKNOWLEDGED])
 
 
 def probe_when_silent(transport: asyncio.Transport, seconds: int) -> None:

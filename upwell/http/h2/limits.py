@@ -69,7 +69,11 @@ class Http2Limits:
     ping_interval: float = 15.0
     """An upstream connection that has streams and says nothing for so long is asked by PING …"""
     ping_timeout: float = 15.0
-    """… and given up when it says nothing for that long again."""
+    """… and takes no new streams when it says nothing for that long again. If not even its kernel has acknowledged the
+    PING, it is gone, and its streams with it; else the app is busy, and they have their own deadlines."""
+    ping_pause: float = 310.0
+    """After an answer to PING, how long none is sent: gRPC servers close connections that ask a quiet stream more than
+    twice in 300 s."""
     upstream_streams: int = 100
     """Streams opened on an upstream connection before its SETTINGS say how many it takes."""
     upstream_streams_max: int = 1000

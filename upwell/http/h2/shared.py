@@ -54,6 +54,9 @@ class Http2:
         self.pings: DeadlineQueue[Http2Upstream] = queue(
             "http2 ping", bounds.ping_timeout, lambda connection: connection.look_whether_dead()
         )
+        self.silences_asked: DeadlineQueue[Http2Upstream] = queue(
+            "http2 silence", bounds.ping_pause, lambda connection: connection.look_whether_silent()
+        )
         self._loop = engine.loop
         self._to_flush: list[FrameWriter] = []
 

@@ -18,7 +18,7 @@ from upwell.http.h2.headers import BlockReader
 from upwell.http.h2.heads import Http2Request, Http2Response, check_trailers, encode_request, make_response_head
 from upwell.http.h2.stream import CLOSED, HALF_CLOSED_LOCAL, OPEN, Event, Stream, next_state
 from upwell.http.message import is_bodyless
-from upwell.http.transports import has_ended
+from upwell.http.transports import has_ended, is_unacknowledged
 
 if TYPE_CHECKING:
     from upwell.http.h2.pool import Http2Pool
@@ -146,7 +146,7 @@ class Http2Upstream(Http2Connection[UpstreamStream]):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         http2 = self.http2
-        for queue in (http2.idle_upstreams, http2.silences, http2.pings):
+        for queue in (http2.idle_upstreams, http2.silences, http2.silences_asked, http2.pings):
             queue.discard(self)
         self.pool.connection_lost(self)
 
@@ -367,11 +367,17 @@ class Http2Upstream(Http2Connection[UpstreamStream]):
 
     def look_whether_dead(self) -> None:
         """It was asked a while ago."""
-        if self._heard:
-            self.look_whether_silent()
-        elif not self.closed:
+        if self.closed or not self.streams:
+            self._watched = False
+        elif self._heard:
+            self._heard = False
+            self.http2.silences_asked.add(self, self.engine.now())
+        elif is_unacknowledged(self._transport):
             self.abort()
             self.lost(TimeoutError("no answer to PING"))
+        else:
+            # The app is there and does nothing: its requests may get their answers yet, but new ones go elsewhere.
+            self.leave()
 
     def idle_too_long(self) -> None:
         """Nobody has used this connection for a while."""

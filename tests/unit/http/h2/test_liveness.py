@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from upwell.http.transports import has_ended, has_news, reset_on_close
+from tests.integration.sidecar import eventually
+from upwell.http.transports import has_ended, has_news, is_unacknowledged, reset_on_close
 
 
 @pytest.fixture
@@ -53,3 +54,11 @@ async def test_a_connection_that_we_are_closing_has_ended(pair: tuple[asyncio.Tr
     reset_on_close(transport)
     transport.close()
     assert has_ended(transport)
+
+
+async def test_what_the_peer_s_kernel_has_got_is_acknowledged_though_nobody_reads_it(
+    pair: tuple[asyncio.Transport, socket.socket],
+) -> None:
+    transport, _ = pair
+    transport.write(b"ping")
+    await eventually(lambda: not is_unacknowledged(transport))

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 
 from tests.unit.http.h2.world import GET, POST, Client, Http2World
@@ -197,9 +199,10 @@ async def test_informational_answers_pass_and_do_not_change_the_final_one(world:
     assert len(client.events) > 3
 
 
-async def test_a_silent_connection_is_asked_and_then_given_up(world: Http2World) -> None:
+async def silent(world: Http2World) -> Client:
+    """A client whose request is with an app that has not answered our PING."""
     client = await world.h2_client()
-    await send(world, client, 1)
+    await send(world, client, 1, method=POST)
     await world.server()
     (peer,) = world.upstreams
     peer.take()
@@ -208,8 +211,47 @@ async def test_a_silent_connection_is_asked_and_then_given_up(world: Http2World)
     assert b"silence?" in peer.take()
     await world.passes(16)
     await client.look()
-    assert peer.gone
+    return client
+
+
+async def test_a_silent_connection_to_a_host_that_is_gone_is_given_up_with_its_streams(world: Http2World) -> None:
+    client = await silent(world)
+    assert world.upstreams[0].gone
     assert client.status(1) == 502
+    world.quiet()
+
+
+async def test_an_app_that_is_busy_and_silent_keeps_its_requests_and_gets_no_new_ones_there(
+    world: Http2World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("upwell.http.h2.upstream.is_unacknowledged", lambda transport: False)
+    client = await silent(world)
+    assert client.status(1) is None
+    await send(world, client, 3)
+    assert (await world.server(1)).requests == [1]
+    await (await world.server()).answer(1)
+    await client.look()
+    assert client.status(1) == 200
+    assert world.upstreams[0].gone
+
+
+async def test_a_quiet_stream_is_asked_about_once_in_five_minutes_as_grpc_wants_it(world: Http2World) -> None:
+    client = await world.h2_client()
+    await send(world, client, 1)
+    server = await world.server()
+    pings = []
+    for second in range(0, 700, 5):
+        await world.passes(5)
+        data = server.peer.take()
+        if b"silence?" in data:
+            pings.append(second)
+        server.h2.receive_data(data)
+        server.flush()
+    assert len(pings) == 3
+    assert all(later - earlier >= 300 for earlier, later in itertools.pairwise(pings))
+    await server.answer(1)
+    await client.look()
+    assert client.status(1) == 200
 
 
 async def test_an_idle_connection_is_closed_and_not_used_again(world: Http2World) -> None:
