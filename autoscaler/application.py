@@ -79,8 +79,8 @@ class Autoscaler:
         self._client = client
         self._clock = clock
         self._timeline = Timeline(clock)
-        self._registry = Registry()
-        self._metrics = AutoscalerMetrics(self._registry)
+        self.registry = Registry()
+        self.metrics = AutoscalerMetrics(self.registry)
         self._ownership = Ownership()
         self._forwarder: Forwarder | None = None
         self._memory = Memory(client, config.system_namespace, self._timeline.now, clock)
@@ -97,7 +97,7 @@ class Autoscaler:
 
         self._config_maps = ConfigMaps(self._client, self._config.system_namespace, clock=self._clock)
         self._settings = ClusterSettings(self._config_maps.get)
-        self._registry.gauge_from(
+        self.registry.gauge_from(
             "upwell_autoscaler_config_maps_refused",
             "Versions of config maps that could not be used since the start.",
             lambda: self._settings.refused,
@@ -123,7 +123,7 @@ class Autoscaler:
             self._engine,
             self._collector,
             self._pods,
-            self._metrics,
+            self.metrics,
             self._clock,
             self._timeline,
             on_error_change=self._ownership.enqueue_metric,
@@ -131,13 +131,13 @@ class Autoscaler:
         self._deciders = Deciders(
             self._collector,
             self._pods,
-            self._metrics,
+            self.metrics,
             self._clock,
             self._timeline,
             on_change=self._ownership.enqueue,
             recall=self._recall,
         )
-        self._stat_server = StatServer(self._accept, self._ownership.owns, self._metrics)
+        self._stat_server = StatServer(self._accept, self._ownership.owns, self.metrics)
 
     def _reconcile(self) -> None:
         """From decisions to what the cluster is told."""
@@ -147,7 +147,7 @@ class Autoscaler:
             self._clock,
             on_proof=self._ownership.enqueue,
         )
-        self._scaler = Scaler(self._client, self._deployments, self._probe, self._metrics, self._clock)
+        self._scaler = Scaler(self._client, self._deployments, self._probe, self.metrics, self._clock)
         children = Children(self._client, self._clock)
         self._pod_autoscalers = PodAutoscalers(
             children,
@@ -158,7 +158,7 @@ class Autoscaler:
             deciders=self._deciders,
             pods=self._pods,
             scaler=self._scaler,
-            metrics=self._metrics,
+            metrics=self.metrics,
             clock=self._clock,
         )
         self._horizontals = HorizontalAutoscalers(
@@ -259,7 +259,7 @@ class Autoscaler:
         await self._stat_server.start(ports.bind_host, ports.actual(PORT_STAT_SERVER))
         inspection = Inspection(self._deciders, self._pods, self._timeline)
         metrics_server = await serve_metrics(
-            self._registry, ports.bind_host, ports.actual(PORT_METRICS), inspection.routes()
+            self.registry, ports.bind_host, ports.actual(PORT_METRICS), inspection.routes()
         )
         try:
             async with running(
@@ -300,7 +300,7 @@ class Autoscaler:
             lambda bucket: advertised_holder(tracker, namespace, bucket),
             self._ownership.owns,
             self._deliver,
-            self._metrics,
+            self.metrics,
             self._clock,
         )
         lead = self._leading.lead

@@ -7,6 +7,7 @@ forgotten. A bucket that was lost rather than left gets no last memory: its next
 """
 
 import asyncio
+import gc
 from collections.abc import Sequence
 from typing import Final
 
@@ -24,6 +25,8 @@ from upwell.cluster.reconciler import Reconcile, Reconciler
 
 __all__ = ["Leading"]
 
+SETTLED_AFTER: Final = 8.0
+"""Seconds after which a bucket's revisions have their windows and deciders."""
 WORKERS: Final = 16
 """Reconciles of a bucket under way at once; each waits for the API server most of its time."""
 
@@ -80,11 +83,17 @@ class Leading:
                 group.create_task(work.run(), name=f"podautoscaler reconciler of {bucket}")
                 group.create_task(metric_work.run(), name=f"metric reconciler of {bucket}")
                 group.create_task(self._keep_memory(bucket), name=f"memory of {bucket}")
+                group.create_task(self._settle(), name=f"settling of {bucket}")
                 if "://" not in bucket:
                     advertisement = advertise(self._client, self._namespace, bucket, self._address, self._clock)
                     group.create_task(advertisement, name=f"advertisement of {bucket}")
         finally:
             await self._end(bucket)
+
+    async def _settle(self) -> None:
+        """Take what is there for good: looking through it for garbage costs 15 % of a core with 10,000 revisions."""
+        await self._clock.sleep(SETTLED_AFTER)
+        gc.freeze()
 
     async def _keep_memory(self, bucket: str) -> None:
         name = self._ownership.buckets.object_name(bucket)

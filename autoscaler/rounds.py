@@ -37,11 +37,17 @@ class Rounds:
             del self._slots[number][key]
 
     async def run(self, turn: Callable[[Key], None]) -> None:
-        """Call `turn` for each key once in a period, until cancelled; after a standstill, missed turns are skipped."""
+        """Call `turn` for each key once in a period, until cancelled.
+
+        Slots that something else held up are made up for; after a standstill of a whole period, its turns are skipped.
+        """
         due = self._clock.monotonic()
         while True:
             for slot in self._slots:
                 for key in list(slot):
                     turn(key)
-                due = max(due + SLOT_SECONDS, self._clock.monotonic())
-                await self._clock.sleep(due - self._clock.monotonic())
+                due += SLOT_SECONDS
+                now = self._clock.monotonic()
+                if now - due > len(self._slots) * SLOT_SECONDS:
+                    due = now
+                await self._clock.sleep(due - now)

@@ -2,11 +2,13 @@
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from upwell.api import stat as stat_module
 from upwell.api.stat import Stat, StatError, WireStatMessage, decode_messages, decode_stat, encode_messages, encode_stat
 from upwell.policy.collector import Collection, CollectionSpec, implausible
 from upwell.policy.decider import DeciderSpec, DeciderState, Decision, Observation, decide
@@ -290,6 +292,33 @@ texts = st.text(max_size=20)
 @EXAMPLES
 def test_what_was_encoded_is_decoded_alike(messages: list[WireStatMessage]) -> None:
     assert repr(decode_messages(encode_messages(messages))) == repr(messages)
+
+
+@given(
+    names=st.tuples(st.text(max_size=140), st.text(max_size=5)),
+    stat=st.builds(Stat, texts, numbers, numbers, numbers, numbers, numbers, st.integers(-5, 2**62)),
+    changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=3),
+    cut=st.integers(0, 20),
+)
+@EXAMPLES
+def test_the_quick_way_to_decode_says_what_the_thorough_one_says(
+    names: tuple[str, str], stat: Stat, changes: list[tuple[int, int]], cut: int
+) -> None:
+    data = bytearray(encode_messages([WireStatMessage(*names, stat), WireStatMessage("b", "c", None)]))
+    for at, byte in changes:
+        data[at % len(data)] = byte
+    frame = bytes(data[: len(data) - cut])
+
+    assert told(stat_module.decode_messages, frame) == told(stat_module._decode_messages, frame)
+    body = encode_stat(stat)[: max(0, 60 - cut)]
+    assert told(decode_stat, body) == told(stat_module._decode_stat, body)
+
+
+def told(decode: Callable[[bytes], object], data: bytes) -> str:
+    try:
+        return repr(decode(data))
+    except StatError:
+        return "refused"
 
 
 def stored(revision: Revision) -> object:

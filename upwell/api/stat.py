@@ -9,7 +9,7 @@ ones, and raises StatError for anything that is not protobuf or has a known fiel
 """
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +17,7 @@ __all__ = ["Stat", "StatError", "WireStatMessage", "decode_messages", "decode_st
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _DOUBLE: Final = struct.Struct("<d")
+_unpack: Final[Callable[[bytes, int], tuple[float]]] = _DOUBLE.unpack_from
 _FLOAT_FIELDS: Final = (
     (2, "average_concurrent_requests"),
     (3, "average_proxied_concurrent_requests"),
@@ -25,14 +26,18 @@ _FLOAT_FIELDS: Final = (
     (6, "process_uptime"),
 )
 
+_PLACES: Final = {number << 3 | _FIXED64: place for place, (number, _) in enumerate(_FLOAT_FIELDS)}
+"""By tag, which of the numbers in a stat it is."""
+
 
 class StatError(ValueError):
     """Bytes that are no message of this kind."""
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, as values otherwise are: an autoscaler makes ten thousand of each in a second, at a third of the cost.
+@dataclass(slots=True)
 class Stat:
-    """What one pod, or one activator for a revision, saw in the last period."""
+    """What one pod, or one activator for a revision, saw in the last period; not to be changed."""
 
     pod_name: str = ""
     average_concurrent_requests: float = 0.0
@@ -47,9 +52,9 @@ class Stat:
     """Unix seconds; 0 where it is not set."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WireStatMessage:
-    """A stat and the revision it is about."""
+    """A stat and the revision it is about; not to be changed."""
 
     namespace: str
     name: str
@@ -75,6 +80,13 @@ def encode_messages(messages: Iterable[WireStatMessage]) -> bytes:
 
 def decode_stat(data: bytes) -> Stat:
     """Read a stat; raise StatError."""
+    try:
+        return _usual_stat(data, 0, len(data))
+    except (_Unusual, UnicodeDecodeError):
+        return _decode_stat(data)
+
+
+def _decode_stat(data: bytes) -> Stat:
     values: dict[str, str | float | int] = {}
     floats = dict(_FLOAT_FIELDS)
     for number, kind, value in _fields(data):
@@ -89,6 +101,13 @@ def decode_stat(data: bytes) -> Stat:
 
 def decode_messages(data: bytes) -> list[WireStatMessage]:
     """Read a `WireStatMessages`; raise StatError."""
+    try:
+        return list(_usual_messages(data))
+    except _Unusual:
+        return _decode_messages(data)
+
+
+def _decode_messages(data: bytes) -> list[WireStatMessage]:
     return [_decode_message(_payload(number, kind, value)) for number, kind, value in _fields(data) if number == 1]
 
 
@@ -105,8 +124,85 @@ def _decode_message(data: bytes) -> WireStatMessage:
         elif number == 2:
             name = _text(number, kind, value)
         elif number == 3:
-            stat = decode_stat(_payload(number, kind, value))
+            stat = _decode_stat(_payload(number, kind, value))
     return WireStatMessage(namespace, name, stat)
+
+
+# The usual way to write messages, which every encoder we know of uses: known fields only, in order, names below 128
+# bytes. Read in a quarter of the time; whatever else is found is left to the general way.
+
+
+class _Unusual(Exception):  # noqa: N818  # not an error
+    """Written otherwise; it may still be right."""
+
+
+def _usual_messages(data: bytes) -> Iterator[WireStatMessage]:
+    """Raise _Unusual."""
+    at, length = 0, len(data)
+    while at < length:
+        if data[at] != 0x0A:
+            raise _Unusual
+        if at + 2 > length or data[at + 1] > 0x7F:
+            if at + 3 > length or data[at + 2] > 0x7F:
+                raise _Unusual
+            begin = at + 3
+            at = begin + (data[at + 1] & 0x7F | data[at + 2] << 7)
+        else:
+            begin = at + 2
+            at = begin + data[at + 1]
+        if at > length:
+            raise _Unusual
+        yield _usual_message(data, begin, at)
+
+
+def _usual_message(data: bytes, at: int, end: int) -> WireStatMessage:
+    if end - at < 6 or data[at] != 0x0A:
+        raise _Unusual
+    name_at = at + 2 + data[at + 1]
+    if name_at + 2 > end or data[at + 1] > 0x7F or data[name_at] != 0x12 or data[name_at + 1] > 0x7F:
+        raise _Unusual
+    stat_at = name_at + 2 + data[name_at + 1]
+    if stat_at + 2 > end or data[stat_at] != 0x1A or stat_at + 2 + data[stat_at + 1] != end:
+        raise _Unusual
+    try:
+        return WireStatMessage(
+            data[at + 2 : name_at].decode(), data[name_at + 2 : stat_at].decode(), _usual_stat(data, stat_at + 2, end)
+        )
+    except UnicodeDecodeError:
+        raise _Unusual from None
+
+
+def _usual_stat(data: bytes, at: int, end: int) -> Stat:
+    pod = ""
+    if at + 2 <= end and data[at] == 0x0A:
+        begin = at + 2
+        at = begin + data[at + 1]
+        if data[begin - 1] > 0x7F or at > end:
+            raise _Unusual
+        pod = data[begin:at].decode()
+    values = [0.0, 0.0, 0.0, 0.0, 0.0]
+    while at + 9 <= end:
+        place = _PLACES.get(data[at])
+        if place is None:
+            break
+        (values[place],) = _unpack(data, at + 1)
+        at += 9
+    timestamp = 0
+    if at < end:
+        timestamp = _usual_timestamp(data, at, end)
+    concurrent, proxied_concurrent, requests, proxied, uptime = values
+    return Stat(pod, concurrent, proxied_concurrent, requests, proxied, uptime, timestamp)
+
+
+def _usual_timestamp(data: bytes, at: int, end: int) -> int:
+    """The number that the rest of a stat has to be."""
+    if data[at] != 0x38:
+        raise _Unusual
+    text = data[at:end]
+    value, read = _read_varint(text, 1)
+    if read != len(text):
+        raise _Unusual
+    return value - (1 << 64) if value >> 63 else value
 
 
 # The wire format: a message is a row of (field number << 3 | kind, value)
