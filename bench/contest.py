@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.proxies import LOAD_CORE, Target
-from bench.rows import KEPT_WAITING, Series
+from bench.rows import KEPT_WAITING, Series, UnmeasuredError
 
-__all__ = ["Turn", "ask_peer", "contest", "cpu_seconds", "peak_rss", "rss_mib"]
+__all__ = ["Turn", "ask_peer", "contest", "cpu_seconds", "on_core", "peak_rss", "rss_mib"]
 
 SAMPLE_SECONDS = 0.05
 
@@ -42,17 +42,18 @@ def contest(
     results = {target.name: Series(target.name) for target in targets}
     for number in range(rounds):
         for target in targets if number % 2 == 0 else reversed(targets):
-            before, began = _on_core(target.pid), time.perf_counter()
+            before, began = on_core(target.pid), time.perf_counter()
             with peak_rss(target.pid) as peak:
                 outcome = turn(target)
-            after, passed = _on_core(target.pid), time.perf_counter() - began
+            after, passed = on_core(target.pid), time.perf_counter() - began
             used, kept_waiting = after[0] - before[0], after[1] - before[1]
             watched = {
                 f"CPU µs/{unit}": used / max(outcome.units, 1) * 1e6,
                 "busy": used / passed,
-                KEPT_WAITING: kept_waiting / passed,
                 "RSS MiB": max(peak),
             }
+            if target.has_core:
+                watched[KEPT_WAITING] = kept_waiting / passed
             results[target.name].add({**outcome.figures, **watched})
             told = ", ".join(f"{value:,.2f} {name}" for name, value in outcome.figures.items())
             print(f"  round {number + 1}: {target.name}: {told}", flush=True)
@@ -70,10 +71,10 @@ def rss_mib(pid: int) -> float:
 
 def cpu_seconds(pid: int) -> float:
     """CPU time of a process and its children so far."""
-    return _on_core(pid)[0]
+    return on_core(pid)[0]
 
 
-def _on_core(pid: int) -> tuple[float, float]:
+def on_core(pid: int) -> tuple[float, float]:
     """Seconds so far that all threads have run, and that they waited for somebody else to leave their core."""
     ran = waited = 0
     for member in _family(pid):
@@ -127,6 +128,6 @@ def ask_peer(peer: str, *words: object, seconds: float) -> dict[str, Any]:
         command, capture_output=True, text=True, timeout=seconds + 60, env=dict(os.environ), check=False
     )
     if done.returncode:
-        raise SystemExit(f"bench: {' '.join(command)} failed:\n{done.stderr}")
+        raise UnmeasuredError(f"{' '.join(command)} failed:\n{done.stderr}")
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer

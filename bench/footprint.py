@@ -8,9 +8,9 @@ import sys
 import time
 from contextlib import ExitStack
 
-from bench.contest import cpu_seconds, peak_rss, rss_mib
+from bench.contest import on_core, peak_rss, rss_mib
 from bench.proxies import LOAD_CORE, PROXY_CORE, Target, backend, queueproxy
-from bench.rows import Bench, Measure, Row, Series, at_most
+from bench.rows import KEPT_WAITING, Bench, Measure, Row, Series, at_most
 from bench.wrk import TOOLS, wrk
 
 __all__ = ["ROWS"]
@@ -65,7 +65,8 @@ def start(bench: Bench) -> Row:
             began = time.perf_counter()
             with queueproxy(bench.folder, app) as target:
                 passed = time.perf_counter() - began
-                ours.add({"ms": passed * 1000, "CPU ms": cpu_seconds(target.pid) * 1000})
+                ran, waited = on_core(target.pid)
+                ours.add({"ms": passed * 1000, "CPU ms": ran * 1000, KEPT_WAITING: waited / passed})
             began = time.perf_counter()
             command = ["taskset", "-c", str(PROXY_CORE), sys.executable, "-c", "pass"]
             subprocess.run(command, check=True, env=dict(os.environ))

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 from bench.contest import Turn, contest
 from bench.proxies import LOAD_CORE, Target, backend, nghttpx, queueproxy
-from bench.rows import Bench, Measure, Row, beside
+from bench.rows import Bench, Measure, Row, UnmeasuredError, beside
 
 __all__ = ["ROWS"]
 
@@ -34,7 +34,7 @@ def _h2load(target: Target, seconds: int) -> Turn:
     rate = re.search(r"finished in .*, ([\d.]+) req/s", output)
     done = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored", output)
     if rate is None or done is None:
-        raise SystemExit(f"bench: h2load said something unexpected:\n{output}")
+        raise UnmeasuredError(f"h2load said something unexpected:\n{output}")
     return Turn(int(done[1]), {"requests/s": float(rate[1]), "failed": int(done[2]) + int(done[3])})
 
 

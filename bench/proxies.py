@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bench.rows import UnmeasuredError
+
 __all__ = [
     "BODY",
     "LOAD_CORE",
@@ -94,6 +96,8 @@ class Target:
     port: int
     pid: int
     metrics_port: int = 0
+    has_core: bool = True
+    """Not for the app, which shares its core with the client."""
 
     def named(self, name: str) -> "Target":
         return replace(self, name=name)
@@ -167,7 +171,7 @@ def queueproxy(folder: Path, behind: Target, settings: Mapping[str, str] | None 
 
 def direct(behind: Target) -> Target:
     """The app without anything in front."""
-    return behind.named("backend alone")
+    return replace(behind, name="backend alone", has_core=False)
 
 
 @contextmanager
@@ -204,4 +208,4 @@ def _await_port(process: subprocess.Popen[bytes], name: str, port: int, folder: 
             break
         time.sleep(0.001)
     said = (folder / f"{name}.log").read_text(errors="replace")[-2000:]
-    raise SystemExit(f"bench: {name} does not listen on port {port}:\n{said}")
+    raise UnmeasuredError(f"{name} does not listen on port {port}:\n{said}")

@@ -9,6 +9,7 @@ import argparse
 import os
 import platform
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from bench import footprint, h2, http1, latency, streams, websocket
 from bench.proxies import LOAD_CORE, install
-from bench.rows import Bench, Measure, Row, details, summary
+from bench.rows import Bench, Measure, Row, UnmeasuredError, details, summary
 
 MODULES = (http1, streams, latency, h2, websocket, footprint)
 MEASURES = {measure.name: measure for module in MODULES for measure in module.ROWS}
@@ -42,7 +43,7 @@ def main() -> int:
     print(f"\n{text}")
     if not arguments.only:
         RESULTS.write_text(text)
-    return 0
+    return int(any(isinstance(row, str) and row.startswith("failed") for row in rows.values()))
 
 
 def _arguments() -> argparse.Namespace:
@@ -58,14 +59,18 @@ def _arguments() -> argparse.Namespace:
 
 
 def _measure(measure: Measure, rounds: int, seconds: int) -> Row | str:
-    """The row, or why it was skipped."""
+    """The row, or why there is none."""
     print(f"── {measure.name}: {measure.about}", flush=True)
     missing = install(measure.tools)
     if missing:
         print(f"  skipped, for {missing} is missing and cannot be installed here. Try: apt-get install {missing}")
-        return f"needs `apt-get install {missing}`"
+        return f"skipped: needs `apt-get install {missing}`"
     with tempfile.TemporaryDirectory() as folder:
-        return measure.run(Bench(Path(folder), rounds, seconds))
+        try:
+            return measure.run(Bench(Path(folder), rounds, seconds))
+        except (UnmeasuredError, OSError, subprocess.SubprocessError) as error:
+            print(f"  failed: {error}")
+            return f"failed: {str(error).splitlines()[0]}"
 
 
 def _page(
@@ -88,8 +93,8 @@ Python {platform.python_version()}, {platform.machine()}; the run took {seconds:
 
 Medians, in brackets the spread. CPU and memory are the proxy's own. "Busy" is the share of its turn that it ran: well
 under 1 means that it waited for client and app, and could do more. "Kept waiting" is the share that it could have run
-while somebody else was on its core: a row where that is above 0.1 is called disturbed, and there CPU time says more
-than rates.
+while somebody else was on its core: where that is above 0.1 the machine was busy, the clock decides nothing, and CPU
+time is the better guide.
 
 {measured}
 """

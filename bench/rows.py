@@ -17,6 +17,7 @@ __all__ = [
     "Measure",
     "Row",
     "Series",
+    "UnmeasuredError",
     "at_least",
     "at_most",
     "beside",
@@ -28,6 +29,10 @@ KEPT_WAITING = "kept waiting"
 """The share of a turn that a contestant could have run, but somebody else was on its core."""
 DISTURBED = 0.1
 """Of that, from where on the machine was not quiet."""
+
+
+class UnmeasuredError(Exception):
+    """A contestant or a tool did something that leaves nothing to measure; says who and what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,8 @@ class Figure:
     target: float | None
     low_is_good: bool
     form: str = "{:.2f}"
+    by_the_clock: bool = True
+    """Whether a busy machine changes it."""
 
     @property
     def met(self) -> bool | None:
@@ -67,8 +74,8 @@ def at_least(what: str, value: float, target: float | None, form: str = "{:.2f}"
     return Figure(what, value, target, low_is_good=False, form=form)
 
 
-def at_most(what: str, value: float, target: float | None, form: str = "{:.2f}") -> Figure:
-    return Figure(what, value, target, low_is_good=True, form=form)
+def at_most(what: str, value: float, target: float | None, form: str = "{:.2f}", by_the_clock: bool = True) -> Figure:
+    return Figure(what, value, target, low_is_good=True, form=form, by_the_clock=by_the_clock)
 
 
 @dataclass(slots=True)
@@ -129,15 +136,16 @@ class Measure:
 
 
 def summary(rows: Sequence[tuple[Measure, Row | str]]) -> str:
-    """One line per figure: measured, target, verdict; for a skipped row the reason."""
+    """One line per figure: measured, target, verdict; for a row that was not measured the reason."""
     lines = ["| row | measure | measured | target | |", "| --- | --- | ---: | ---: | --- |"]
     for measure, row in rows:
         if isinstance(row, str):
-            lines.append(f"| {measure.name} | {measure.about} | | | skipped: {row} |")
+            lines.append(f"| {measure.name} | {measure.about} | | | {row} |")
             continue
         for figure in row.figures:
             verdict = {True: "met", False: "**missed**", None: ""}[figure.met]
-            verdict += ", disturbed" if verdict and row.disturbed else ""
+            if verdict and row.disturbed and figure.by_the_clock:
+                verdict = "open: the machine was busy"
             value = figure.form.format(figure.value)
             lines.append(f"| {measure.name} | {figure.what} | {value} | {figure.target_text} | {verdict} |")
     return "\n".join(lines)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bench.contest import Turn
 from bench.proxies import LOAD_CORE, Target
+from bench.rows import UnmeasuredError
 
 __all__ = ["HEADERS", "PATH", "TOOLS", "wrk"]
 
@@ -41,7 +42,7 @@ def wrk(target: Target, seconds: int, connections: int, script: str = "") -> Tur
     requests = re.search(r"(\d+) requests in", output)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
     if requests is None or rate is None:
-        raise SystemExit(f"bench: wrk said something unexpected:\n{output}")
+        raise UnmeasuredError(f"wrk said something unexpected:\n{output}")
     failures = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
     socket_errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", output)
     failed = int(failures[1]) if failures else 0
