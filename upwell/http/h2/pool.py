@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from upwell.http.dial import DialError, dial
 from upwell.http.errors import FailureKind
-from upwell.http.h2.upstream import Http2Upstream, UpstreamStream
+from upwell.http.h2.attempt import UpstreamStream
+from upwell.http.h2.upstream import Http2Upstream
 
 if TYPE_CHECKING:
     from upwell.http.exchange import Exchange

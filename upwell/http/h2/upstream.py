@@ -11,78 +11,22 @@ from typing import TYPE_CHECKING, Final
 
 from upwell.http.errors import FailureKind
 from upwell.http.exchange import Exchange
+from upwell.http.h2.attempt import UpstreamStream
 from upwell.http.h2.codes import ConnectionViolation, ErrorCode, StreamViolation, code_name
 from upwell.http.h2.connection import Http2Connection, Setting
 from upwell.http.h2.frames import PING, PREFACE, encode_frame, encode_settings
 from upwell.http.h2.headers import BlockReader
-from upwell.http.h2.heads import Http2Request, Http2Response, check_trailers, encode_request, make_response_head
-from upwell.http.h2.stream import CLOSED, HALF_CLOSED_LOCAL, OPEN, Event, Stream, next_state
+from upwell.http.h2.heads import Http2Response, check_trailers, make_response_head
+from upwell.http.h2.stream import CLOSED, HALF_CLOSED_LOCAL, OPEN, Event, next_state
 from upwell.http.message import is_bodyless
 from upwell.http.transports import has_ended, is_unacknowledged
 
 if TYPE_CHECKING:
     from upwell.http.h2.pool import Http2Pool
 
-__all__ = ["Http2Upstream", "UpstreamStream"]
+__all__ = ["Http2Upstream"]
 
 _LAST_STREAM: Final = 2**31 - 1
-
-
-class UpstreamStream(Stream):
-    """One attempt to have a request answered: the upstream side of its exchange."""
-
-    __slots__ = ("answered", "head", "method")
-
-    connection: "Http2Upstream"
-
-    answered: bool
-    """Whether the final response's head has come …"""
-    head: Http2Response | None
-    """… and it, until it has been passed on: its body may be in the same read."""
-    method: bytes
-
-    def start_request(self, exchange: Exchange, body: bytes, ended: bool) -> None:
-        request, authority = exchange.request, self.connection.pool.authority
-        self.exchange = exchange
-        self.answered = False
-        self.head = None
-        self.method = request.method
-        if type(request) is Http2Request:
-            block = request.block(exchange.host, authority, exchange.remove, exchange.add)
-        else:
-            block = encode_request(request, exchange.host, authority, exchange.remove, exchange.add)
-        trailers = exchange.trailers
-        if ended and not trailers:
-            self.send_message(block, body)
-            return
-        self.connection.send_block(self.number, block, False)
-        if body:
-            self.send_body(body)
-        if ended:
-            self.end_body(trailers)
-
-    def abort(self) -> None:
-        self.exchange = None
-        self.connection.reset(self, ErrorCode.CANCEL)
-
-    def close(self) -> None:
-        self.abort()
-
-    def writable(self, writable: bool) -> None:
-        if self.exchange is not None:
-            self.exchange.upstream_writable(writable)
-
-    def stalled(self) -> None:
-        exchange = self.exchange
-        self.connection.reset(self, ErrorCode.CANCEL)
-        if exchange is not None:
-            exchange.attempt_failed(FailureKind.RESET, "the upstream takes no more of the request", sent=True)
-
-    def send_raw(self, data: bytes) -> None:
-        """Never called: there is no tunnel."""
-
-    def send_eof(self) -> None:
-        """Never called: there is no tunnel."""
 
 
 class Http2Upstream(Http2Connection[UpstreamStream]):
