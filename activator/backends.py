@@ -32,8 +32,8 @@ from upwell.telemetry import log
 __all__ = ["Backends", "Reach", "Target"]
 
 LOG: Final = log.get("backends")
-RECHECK_SECONDS: Final = 5.0
-"""How long requests go to the Service before a pod is tried again; up to a fifth more, so that not all ask at once."""
+RECHECK_JITTER: Final = 0.2
+"""Up to this share less than the pause between two looks at the pods, so that not all activators ask at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +214,7 @@ class Backends:
 
     async def _until_a_pod_answers(self) -> None:
         while True:
-            await self._clock.sleep(RECHECK_SECONDS * (1 + random.random() / 5))
+            await self._clock.sleep(self._prober.recheck * (1 - RECHECK_JITTER * random.random()))
             # One first: where there is a mesh, the others need not be troubled.
             if self._ready and await self._answers(random.choice(list(self._ready))):
                 asked = list(self._ready)

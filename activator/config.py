@@ -27,6 +27,7 @@ VARIABLES: Final = (
     ("MAX_IDLE_PROXY_CONNS_PER_HOST", "idle connections to one pod (100)"),
     ("PROBE_TIMEOUT", "longest time for a pod's first answer to a probe (300ms)"),
     ("PROBE_FREQUENCY", "longest pause between two probes of a pod that is not ready (200ms)"),
+    ("ACTIVATOR_RECHECK_SECONDS", "how often pods are tried again while their requests go to the cluster IP (5)"),
     ("ACTIVATOR_QUEUE_LIMIT", "requests that may wait for one revision (10000)"),
     ("ACTIVATOR_QUEUE_TOTAL", "places for waiting requests of all revisions; one alone gets half of them (20000)"),
     ("ACTIVATOR_QUEUE_BYTES", "bytes of bodies kept by waiting requests; one revision alone gets half (268435456)"),
@@ -62,6 +63,7 @@ class ActivatorConfig:
     idle_connections_per_pod: int = 100
     probe_timeout: float = 0.3
     probe_frequency: float = 0.2
+    recheck_seconds: float = 5.0
     queue_limit: int = 10_000
     """Past it a request is answered 503: one that would wait for minutes costs memory and helps nobody."""
     queue_total: int = 20_000
@@ -96,6 +98,7 @@ class ActivatorConfig:
             idle_connections_per_pod=read.value("MAX_IDLE_PROXY_CONNS_PER_HOST", 100, _whole),
             probe_timeout=read.value("PROBE_TIMEOUT", 0.3, _duration),
             probe_frequency=read.value("PROBE_FREQUENCY", 0.2, _duration),
+            recheck_seconds=read.value("ACTIVATOR_RECHECK_SECONDS", 5.0, _seconds),
             queue_limit=read.value("ACTIVATOR_QUEUE_LIMIT", 10_000, _whole),
             queue_total=read.value("ACTIVATOR_QUEUE_TOTAL", 20_000, _whole),
             queue_bytes=read.value("ACTIVATOR_QUEUE_BYTES", 256 * 1024 * 1024, _whole),

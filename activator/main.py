@@ -84,7 +84,9 @@ async def _serve(config: ActivatorConfig, env: Mapping[str, str], client: Client
         endpoints, config.system_namespace, config.pod_name, clock, metrics.stats_reachable, metrics.stats_errors
     )
     reporter = ConcurrencyReporter(config.pod_name, sender.send, clock, metrics.concurrency)
-    prober = Prober(engine, clock, timeout=config.probe_timeout, frequency=config.probe_frequency)
+    prober = Prober(
+        engine, clock, timeout=config.probe_timeout, frequency=config.probe_frequency, recheck=config.recheck_seconds
+    )
     visits = Visits(reporter.request_out, clock)
 
     async def listen_with_tls(serving: ServingContext) -> Listener:

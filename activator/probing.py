@@ -76,8 +76,12 @@ class Pace:
 class Prober:
     """Asks pods; one call of `until_ready` for each."""
 
-    def __init__(self, fetcher: Fetcher, clock: Clock, *, timeout: float, frequency: float) -> None:
-        """`timeout` is how long a sidecar not known as ours may take to answer, in seconds."""
+    def __init__(
+        self, fetcher: Fetcher, clock: Clock, *, timeout: float, frequency: float, recheck: float = 5.0
+    ) -> None:
+        """`timeout` is how long a sidecar not known as ours may take to answer, in seconds; `frequency` and `recheck`
+        are the longest pauses between two probes, of pods that start and of those that a mesh seems to hide."""
+        self.recheck = recheck
         self._fetcher = fetcher
         self._clock = clock
         self.frequency = frequency

@@ -195,7 +195,7 @@ class World:
         self.client = client
         self.session = session
         self.log = log
-        self.ports = dict(zip((8012, 8013, 9090), free_ports(3), strict=True))
+        self.ports = dict(zip((8012, 8013, 8112, 9090), free_ports(4), strict=True))
         self.process: asyncio.subprocess.Process | None = None
         self.closers: list[Any] = []
 

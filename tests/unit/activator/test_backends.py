@@ -21,6 +21,7 @@ class FakeProber:
     """Pods that answer when the test says so, and a Service that answers when the test has opened it."""
 
     frequency = 0.2
+    recheck = 5.0
 
     def __init__(self) -> None:
         self.asked: list[Address] = []
@@ -262,12 +263,12 @@ async def test_a_pod_that_can_be_reached_after_all_ends_the_asking_of_the_servic
 async def test_requests_go_back_to_pods_once_one_can_be_reached() -> None:
     async with story() as told:
         await in_service_mode(told, A, B)
-        await told.clock.advance(6.1)
+        await told.clock.advance(5.1)
         assert told.service == (SERVICE, 2)
         assert set(told.prober.asked_once) & {A, B}
 
         told.prober.open |= {A, B}
-        await told.clock.advance(6.1)
+        await told.clock.advance(5.1)
 
         assert told.service is None
         assert told.published[-1] == {A, B}
@@ -280,7 +281,7 @@ async def test_those_that_stay_out_of_reach_are_asked_further_after_the_return()
         told.prober.open.add(A)
         await told.list(ready=[A], not_ready=[B], service=SERVICE)
 
-        await told.clock.advance(6.1)
+        await told.clock.advance(5.1)
 
         assert told.published[-1] == {A}
         assert told.prober.asked == [B]

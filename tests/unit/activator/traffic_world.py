@@ -121,6 +121,7 @@ class WillingProber:
         self.silent: set[str] = set()
 
     frequency = 0.2
+    recheck = 5.0
 
     async def until_ready(self, address: Address, host: bytes | None, heard: Heard) -> float:
         if address.host in self.silent:
