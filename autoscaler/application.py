@@ -127,6 +127,7 @@ class Autoscaler:
             self._clock,
             self._timeline,
             on_error_change=self._ownership.enqueue_metric,
+            mesh=lambda: self._settings.mesh,
         )
         self._deciders = Deciders(
             self._collector,

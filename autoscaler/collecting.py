@@ -60,7 +60,7 @@ class Collecting:
         memory, _ = self._recall(key) if is_new else (None, False)
         if memory is not None:
             memory.replay(collection, now)
-        self._scraper.add(key, _labels(found))
+        self._scraper.add(key, _labels(found), metric.scrape_target(found))
         await self._report(found, collection.last_error)
         return None
 

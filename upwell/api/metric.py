@@ -25,11 +25,13 @@ __all__ = [
     "metric_spec",
     "new_metric",
     "panic_window",
+    "scrape_target",
     "scrapes_pods",
     "stable_window",
 ]
 
 CONDITIONS: Final = ConditionSet()
+UNSEEN_POD: Final = "did not receive stat from an unscraped pod"
 _NANOSECONDS: Final = 1_000_000_000
 
 
@@ -61,8 +63,13 @@ def panic_window(metric: Object) -> float:
     return float(metric["spec"]["panicWindow"]) / _NANOSECONDS
 
 
+def scrape_target(metric: Object) -> str:
+    """The Service in front of the pods; empty when they are not to be asked."""
+    return str(metric["spec"].get("scrapeTarget") or "")
+
+
 def scrapes_pods(metric: Object) -> bool:
-    return bool(metric["spec"].get("scrapeTarget"))
+    return bool(scrape_target(metric))
 
 
 def mark_collecting(conditions: Conditions) -> None:
@@ -70,4 +77,8 @@ def mark_collecting(conditions: Conditions) -> None:
 
 
 def mark_failed(conditions: Conditions, error: str) -> None:
+    """`error` as the scraper has it; one that the contract has a reason for is told by that."""
+    if UNSEEN_POD in error:
+        conditions.mark_false(READY, "DidNotReceiveStat", UNSEEN_POD)
+        return
     conditions.mark_false(READY, "CollectionFailed", f"Failed to reconcile metric collection: {error}")
