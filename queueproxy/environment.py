@@ -14,6 +14,7 @@ __all__ = ["Reader"]
 _TRUE: Final = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _FALSE: Final = frozenset(("0", "f", "F", "FALSE", "false", "False"))
 _SECONDS_MAX: Final = 86_400.0
+COUNT_MAX: Final = 2**31 - 1
 
 Value = TypeVar("Value")
 
@@ -42,12 +43,13 @@ class Reader:
             self.errors.append(f'{name}="{text}": not a whole number; give the {self._meaning(name)}')
             return 0
 
-    def count(self, name: str, default: int, lowest: int) -> int:
-        """A bound of our own."""
+    def count(self, name: str, default: int, lowest: int, highest: float = COUNT_MAX) -> int:
+        """A bound of our own; none is above COUNT_MAX."""
+        highest = min(highest, COUNT_MAX)
         text = self._env.get(name) or str(default)
-        if text.isascii() and text.isdigit() and lowest <= int(text) < 2**31:
+        if text.isascii() and text.isdigit() and lowest <= int(text) <= highest:
             return int(text)
-        self.errors.append(f'{name}="{text}": not a whole number from {lowest} to {2**31 - 1}')
+        self.errors.append(f'{name}="{text}": not a whole number from {lowest} to {highest}')
         return default
 
     def port(self, name: str) -> int:

@@ -1,6 +1,7 @@
 """The environment becomes one frozen configuration, or a list of everything that is wrong with it."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from queueproxy.config import VARIABLES, QueueProxyConfig
 from queueproxy.probe_spec import ProbeKind
 from queueproxy.tls_settings import TlsSettings
 from upwell.http import Limits
+from upwell.http.h2.limits import Http2Limits
 from upwell.ports import ConfigError
 from upwell.telemetry.sampling import Sampler
 from upwell.telemetry.tracing_settings import TracingSettings
@@ -208,9 +210,27 @@ def test_limits_have_the_engines_defaults_and_a_variable_each() -> None:
     assert read().limits == Limits(idle_connections=1000)
 
 
+def test_each_bound_of_http_2_has_a_variable() -> None:
+    defaults = {name: default for name, default, _ in VARIABLES if name.startswith("UPWELL_HTTP2_")}
+    changed = {name: str(float(default) + 1).removesuffix(".0") for name, default in defaults.items()}
+
+    http2 = read(**changed).limits.http2
+    assert {each.name: getattr(http2, each.name) - getattr(Http2Limits(), each.name) for each in fields(http2)} == {
+        each.name: 1 for each in fields(http2)
+    }
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("UPWELL_HEAD_BYTES_MAX", "10"), ("UPWELL_HEAD_FIELDS_MAX", "many"), ("UPWELL_HEAD_TIMEOUT_SECONDS", "-1")],
+    [
+        ("UPWELL_HTTP2_STREAMS_MAX", "0"),
+        ("UPWELL_HTTP2_CONNECTION_WINDOW_BYTES", "65534"),
+        ("UPWELL_HTTP2_STREAM_WINDOW_BYTES", str(2**31)),
+        ("UPWELL_HTTP2_PING_INTERVAL_SECONDS", "-1"),
+        ("UPWELL_HEAD_BYTES_MAX", "10"),
+        ("UPWELL_HEAD_FIELDS_MAX", "many"),
+        ("UPWELL_HEAD_TIMEOUT_SECONDS", "-1"),
+    ],
 )
 def test_a_limit_that_makes_no_sense_is_refused(name: str, value: str) -> None:
     (error,) = errors(**{name: value})
