@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from upwell.cli.errors import CommandError
+from upwell.cli.simulate_options import add_options as add_simulate_options
 
 __all__ = ["build_parser", "main"]
 
@@ -27,6 +28,7 @@ def build_parser() -> tuple[argparse.ArgumentParser, Commands]:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_platform_commands(commands)
     _add_object_commands(commands)
+    _add_lab_command(commands)
     return parser, commands
 
 
@@ -78,6 +80,12 @@ def _add_object_commands(commands: Commands) -> None:
     for command in (apply, get, logs, delete, explain, top):
         _add_namespace(command)
         command.add_argument("--kubeconfig", help="default: that of the platform running in this folder")
+
+
+def _add_lab_command(commands: Commands) -> None:
+    add_simulate_options(
+        commands.add_parser("simulate", help="what a scaling policy would have done with your traffic")
+    )
 
 
 def _add_namespace(command: argparse.ArgumentParser) -> None:
@@ -156,6 +164,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     options = build_parser()[0].parse_args(arguments)
     try:
+        if options.command == "simulate":
+            # Beside the event loop, which would take an interrupt for a cancellation and wait.
+            from upwell.cli.simulate import simulate
+
+            return simulate(options)
         return asyncio.run(_run(options))
     except CommandError as error:
         print(f"Error: {error}", file=sys.stderr)
