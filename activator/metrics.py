@@ -66,7 +66,6 @@ class Metrics:
         self.waiting_pages = registry.counter(
             "upwell_activator_waiting_pages", "Browsers that were shown a page while a revision started.", _SHORT
         )
-        self._clients: dict[_Request, _Client] = {}
 
     def _add_requests(self) -> None:
         histogram, labels = self.registry.histogram, (*_REVISION, *_REQUEST)
@@ -91,15 +90,10 @@ class Metrics:
         values = (*labels, *_values(request))
         return self.durations.labels(*values), self.request_sizes.labels(*values), self.response_sizes.labels(*values)
 
-    def proxied(self, exchange: Exchange, request: _Request, seconds: float) -> None:
-        """A pod had an exchange for so long."""
-        client = self._clients.get(request)
-        if client is None:
-            values = _values(request)
-            client = self._client_durations.labels(*values), self._client_sizes.labels(*values)
-            self._clients[request] = client
-        client[0].observe(seconds)
-        client[1].observe(exchange.request_bytes)
+    def client(self, request: _Request) -> _Client:
+        """The histograms of requests like this one that a pod got."""
+        values = _values(request)
+        return self._client_durations.labels(*values), self._client_sizes.labels(*values)
 
     def unknown(self, exchange: Exchange, seconds: float) -> None:
         """An exchange for no revision that there is was answered."""
@@ -113,7 +107,7 @@ class RevisionMetrics:
         self._metrics = metrics
         self._labels = revision.metric_labels
         self._short = (revision.key.namespace, revision.key.name)
-        self._series: dict[_Request, _Server] = {}
+        self._series: dict[_Request, tuple[_Server, _Client]] = {}
         self.queued = metrics.queued.labels(*self._short)
         self.active = metrics.active.labels(*self._short)
         self.retries = metrics.retries.labels(*self._short)
@@ -123,10 +117,12 @@ class RevisionMetrics:
         request = _request_of(exchange)
         series = self._series.get(request)
         if series is None:
-            series = self._series[request] = self._metrics.server(self._labels, request)
-        _observe(series, exchange, seconds)
+            series = self._series[request] = self._metrics.server(self._labels, request), self._metrics.client(request)
+        server, client = series
+        _observe(server, exchange, seconds)
         if proxied is not None:
-            self._metrics.proxied(exchange, request, proxied)
+            client[0].observe(proxied)
+            client[1].observe(exchange.request_bytes)
 
     def page_shown(self) -> None:
         """A browser was shown the waiting page."""
@@ -145,7 +141,8 @@ class RevisionMetrics:
 
 def _request_of(exchange: Exchange) -> _Request:
     request = exchange.request
-    return request.method if request.method in METHODS else b"_OTHER", final_status(exchange), request.version
+    method = request.method
+    return method if method in METHODS else b"_OTHER", exchange.status or final_status(exchange), request.version
 
 
 def _values(request: _Request) -> tuple[str, str, str]:

@@ -52,6 +52,11 @@ RETRY_SECONDS: Final = 0.75
 """Short: while nobody leads, no endpoint is flipped. An activator that was killed and comes back in its pod has its
 old identity, and goes on leading at once."""
 
+MANY: Final = 100
+MANY_SECONDS: Final = 1.0
+"""Endpoints with more addresses than that are written once in so long: every change is the whole object, of 150 KB with
+a thousand addresses. Slices follow at once."""
+
 _BY_PRIVATE: Final = "private service"
 
 
@@ -94,8 +99,8 @@ class ServerlessServices:
         self._system_namespace = system_namespace
         self._clock = clock
         self._selectors: dict[str, dict[str, str]] = {}
-        self._endpoints_written: dict[Key, bytes] = {}
-        """Digests of the Endpoints that this leader knows to be there."""
+        self._endpoints_written: dict[Key, tuple[bytes, float]] = {}
+        """Digests of the Endpoints that this leader knows to be there, and when it wrote them."""
         self._reconciler = Reconciler("serverlessservice", self.reconcile, clock=clock)
         self._elector = LeaderElector(
             client,
@@ -122,16 +127,17 @@ class ServerlessServices:
             await informer.wait_synced()
         await self._elector.run(self._lead)
 
-    async def reconcile(self, key: Key) -> None:
-        """Make the cluster as the ServerlessService at `key` wants it."""
+    async def reconcile(self, key: Key) -> float | None:
+        """Make the cluster as the ServerlessService at `key` wants it; return seconds after which to look again."""
         sks = self._objects.get(*key)
         if sks is None or is_deleting(sks):
-            return
+            return None
+        again: float | None = None
         pods = self._backends(key.namespace, wanted.private_name_of(sks), sks)
         activators = self._backends(self._system_namespace, ACTIVATOR_SERVICE, sks)
         refused: Unwritten | None = None
         try:
-            await self._point(sks, wanted.public_backends(sks, pods, activators))
+            again = await self._point(sks, wanted.public_backends(sks, pods, activators))
         except NotOwned as error:
             status = wanted.status_not_owned(sks, error.kind, error.name, self._clock.now())
         except Unwritten as error:
@@ -142,16 +148,20 @@ class ServerlessServices:
         await apply_status(self._client, SERVERLESS_SERVICE, sks, status)
         if refused is not None and refused.__cause__ is not None:
             raise refused.__cause__
+        return again
 
-    async def _point(self, sks: Object, backends: wanted.Backends) -> None:
-        """Have both Services, and `backends` behind the public one; raise NotOwned or Unwritten."""
+    async def _point(self, sks: Object, backends: wanted.Backends) -> float | None:
+        """Have both Services, and `backends` behind the public one; raise NotOwned or Unwritten.
+
+        Returns seconds after which to look again, if something was put off.
+        """
         with _unwritten("CreatingPrivateService"):
             selector = await self._selector(sks)
         await self._apply_service(sks, wanted.private_service(sks, selector), "PrivateService")
         public = await self._apply_service(sks, wanted.public_service(sks), "PublicService")
         with _unwritten("CreatingPublicEndpoints"):
             await self._apply_slices(sks, public, backends)
-            await self._apply_endpoints(sks, public_endpoints(sks, backends))
+            return await self._apply_endpoints(sks, public_endpoints(sks, backends))
 
     async def _lead(self) -> None:
         self._endpoints_written.clear()
@@ -229,25 +239,34 @@ class ServerlessServices:
             except NotFound:
                 pass  # the cache was behind
 
-    async def _apply_endpoints(self, sks: Object, made: Object) -> None:
-        """Write the Endpoints, unless this very state is what was written last."""
+    async def _apply_endpoints(self, sks: Object, made: Object) -> float | None:
+        """Write the Endpoints, unless this very state is what was written last; return seconds to wait with it."""
         key, digest = key_of(made), hashlib.sha256(json.dumps(made, sort_keys=True).encode()).digest()
-        known = self._endpoints_written.get(key)
+        known, written = self._endpoints_written.get(key, (None, 0.0))
         if known == digest:
-            return
+            return None
+        left = written + MANY_SECONDS - self._clock.monotonic()
+        if known is not None and left > 0 and sum(len(subset["addresses"]) for subset in made["subsets"]) > MANY:
+            return left
         self._endpoints_written.pop(key, None)
         if known is None:
-            try:
-                found = await self._client.get(ENDPOINTS, name_of(made), namespace_of(made))
-            except NotFound:
-                await self._client.create(ENDPOINTS, made)
-                self._endpoints_written[key] = digest
-                return
-            if not is_controlled_by(found, sks):
-                raise NotOwned(ENDPOINTS.kind, name_of(made))
-        # Ours, and nobody else writes it: no need to have read it.
+            await self._take_endpoints(sks, made)
+        else:
+            # Ours, and nobody else writes it: no need to read it first.
+            await self._client.update(ENDPOINTS, made)
+        self._endpoints_written[key] = digest, self._clock.monotonic()
+        return None
+
+    async def _take_endpoints(self, sks: Object, made: Object) -> None:
+        """Write the Endpoints for the first time as the leader: there may be some, and somebody else's."""
+        try:
+            found = await self._client.get(ENDPOINTS, name_of(made), namespace_of(made))
+        except NotFound:
+            await self._client.create(ENDPOINTS, made)
+            return
+        if not is_controlled_by(found, sks):
+            raise NotOwned(ENDPOINTS.kind, name_of(made))
         await self._client.update(ENDPOINTS, made)
-        self._endpoints_written[key] = digest
 
     async def _apply_slice(self, found: Object | None, made: Object) -> None:
         if found is None:

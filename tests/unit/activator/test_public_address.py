@@ -62,6 +62,30 @@ def test_one_pod_more_or_less_is_a_change_of_one_slice(count: int, other: int) -
     assert changed(before, plan_slices(SKS, SERVICE, backends(crowd ^ {other}), before)) == 1
 
 
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    st.sets(st.integers(0, 400), min_size=1, max_size=300),
+    st.sets(st.integers(0, 400), min_size=1, max_size=300),
+    st.sampled_from([8012, 9012]),
+)
+def test_at_every_step_of_a_flip_the_address_leads_to_who_was_there_or_will_be(
+    before: set[int], after: set[int], port: int
+) -> None:
+    there = {name_of(one): one for one in plan_slices(SKS, SERVICE, backends(before), [])}
+    planned = plan_slices(SKS, SERVICE, backends(after, port=port), list(there.values()))
+    stale = there.keys() - {name_of(one) for one in planned}
+
+    for one in planned:
+        there[name_of(one)] = one
+        assert set(addresses(list(there.values()))) & {address(number) for number in after}
+        # Who stays is there all the while.
+        assert {address(number) for number in before & after} <= set(addresses(list(there.values())))
+    for name in stale:
+        del there[name]
+        assert there
+    assert sorted(addresses(list(there.values()))) == sorted(map(address, after))
+
+
 def test_a_pod_that_is_replaced_is_a_change_of_one_slice_too() -> None:
     before = plan_slices(SKS, SERVICE, backends(set(range(250))), [])
 
