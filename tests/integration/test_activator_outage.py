@@ -59,3 +59,23 @@ async def test_an_activator_that_starts_without_an_api_server_serves_once_there_
 
     assert (await asked).status == 200
     await eventually(lambda: pod.seen)
+
+
+async def test_nobody_waits_for_ever_for_an_api_server_that_stays_away(world: World) -> None:
+    pod = await FakePod(ready=True).listen()
+    await world.add_revision("patience")
+    await world.add_pod("patience", pod, ready=True)
+    world.api_server.stop()
+    try:
+        await world.start_activator(wait=False, ACTIVATOR_START_WAIT_SECONDS="0.5")
+        async with asyncio.timeout(20):
+            while await world.health() == 0:  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.02)
+        refused = await world.ask("patience")
+    finally:
+        world.api_server.start()
+
+    assert (refused.status, refused.text) == (503, "the revisions are not known yet\n")
+    assert refused.headers["Retry-After"] == "1"
+    await world.until_healthy()
+    assert (await world.ask("patience")).status == 200

@@ -1,9 +1,12 @@
 """Settings: defaults, units, and every mistake named at once."""
 
+from pathlib import Path
+
 import pytest
 
-from activator.config import VARIABLES, ActivatorConfig
+from activator.config import VARIABLES, ActivatorConfig, domain_of_resolver
 from upwell.ports import ConfigError
+from upwell.tls.settings import TlsOptions
 
 REQUIRED = {"POD_NAME": "activator-1", "POD_IP": "10.8.0.1"}
 
@@ -43,3 +46,31 @@ def test_a_port_map_that_is_wrong_is_named_too() -> None:
 
 def test_help_explains_every_variable_of_its_own() -> None:
     assert {name for name, _ in VARIABLES} >= {"POD_NAME", "ACTIVATOR_QUEUE_LIMIT", "ACTIVATOR_DRAIN_SECONDS"}
+
+
+def test_the_cluster_domain_is_the_one_that_the_resolver_searches(tmp_path: Path) -> None:
+    resolver = tmp_path / "resolv.conf"
+    resolver.write_text(
+        "nameserver 10.96.0.10\nsearch knative-serving.svc.corp.example svc.corp.example corp.example\n"
+    )
+
+    assert domain_of_resolver(resolver) == "corp.example"
+    resolver.write_text("search corp.example\n")
+    assert domain_of_resolver(resolver) == ""
+    assert domain_of_resolver(tmp_path / "nothing") == ""
+
+
+def test_a_worker_knows_its_number_and_how_many_there_are() -> None:
+    config = ActivatorConfig.from_env({**REQUIRED, "ACTIVATOR_WORKER": "2/4"})
+    assert (config.worker, config.workers) == (2, 4)
+
+    with pytest.raises(ConfigError, match=r'ACTIVATOR_WORKER="4/4": it has to be NUMBER/COUNT'):
+        ActivatorConfig.from_env({**REQUIRED, "ACTIVATOR_WORKER": "4/4"})
+
+
+def test_tls_is_set_by_the_contracts_variables() -> None:
+    tls = ActivatorConfig.from_env({**REQUIRED, "ACTIVATOR_TLS_MIN_VERSION": "1.2"}).tls
+    assert tls == TlsOptions(minimum="1.2")
+
+    with pytest.raises(ConfigError, match="ACTIVATOR_TLS_MAX_VERSION"):
+        ActivatorConfig.from_env({**REQUIRED, "ACTIVATOR_TLS_MAX_VERSION": "1.1"})

@@ -295,3 +295,29 @@ class ThrottlerLife(RuleBasedStateMachine):
 
 TestThrottlerLife = ThrottlerLife.TestCase
 TestThrottlerLife.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
+
+
+@pytest.mark.parametrize("activators", [1, 2, 3])
+@pytest.mark.parametrize("workers", [(1,), (2,), (4, 1, 3)])
+def test_activators_with_any_numbers_of_workers_share_all_pods_and_none_twice(
+    activators: int, workers: tuple[int, ...]
+) -> None:
+    pods = [f"10.0.0.{number}:8012" for number in range(60)]
+    taken: list[str] = []
+    for index in range(activators):
+        count = workers[index % len(workers)]
+        for number in range(count):
+            throttler: Throttler[int] = Throttler(5, queue_limit=0, worker=(number, count))
+            throttler.set_activators(activators, index)
+            throttler.set_pods(pods)
+            taken += [pod.address for pod in throttler.assigned]
+
+    assert sorted(taken) == sorted(pods)
+
+
+def test_workers_share_what_their_activator_may_send_to_a_service() -> None:
+    throttler: Throttler[int] = Throttler(10, queue_limit=0, worker=(1, 4))
+    throttler.set_activators(5, 0)
+    throttler.set_service("10.96.0.1:80", healthy=10)
+
+    assert throttler.capacity == 5
