@@ -51,7 +51,12 @@ COMPONENTS: Final = (
         name="activator",
         ports={"http1": names.PORT_HTTP, "h2c": names.PORT_H2C, "metrics": names.PORT_METRICS},
         probe_port=names.PORT_HTTP,
-        env={"ACTIVATOR_DRAIN_SECONDS": "1"},
+        # Nobody has to learn here that it goes, and nothing listens on the addresses of Services.
+        env={
+            "ACTIVATOR_DRAIN_SECONDS": "1",
+            "ACTIVATOR_DRAIN_QUIET_SECONDS": "0.2",
+            "ACTIVATOR_CLUSTER_IPS": "false",
+        },
         service="activator-service",
         service_ports=(
             ("http", 80, names.PORT_HTTP),
