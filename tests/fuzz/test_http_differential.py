@@ -7,20 +7,15 @@ the client complete is the one that h11 reads, with the same status and body, un
 500 cases each, always the same ones; the nightly profile (`HYPOTHESIS_PROFILE=nightly`) has 20,000 new ones.
 """
 
-import os
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.fuzz.http.profile import PROFILE
 from tests.fuzz.http.strategies import pieces, requests, responses
 from tests.fuzz.http.wire import Message, Wire, read_requests, read_response
-
-QUIET = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-settings.register_profile("ci", max_examples=500, derandomize=True, deadline=None, suppress_health_check=QUIET)
-settings.register_profile("nightly", max_examples=20_000, deadline=None, suppress_health_check=QUIET)
-PROFILE = settings.get_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 @pytest.fixture(scope="module")
