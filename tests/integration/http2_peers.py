@@ -11,6 +11,7 @@ import h2.config
 import h2.connection
 import h2.errors
 import h2.events
+import h2.exceptions
 
 from tests.integration.sidecar import MAIN, USER_METRICS, Sidecar, eventually, sidecar
 from upwell.http.transports import reset_on_close
@@ -193,11 +194,14 @@ class Http2App:
         self.script = script
         self.requests: list[str] = []
         self.connections: list[AppConnection] = []
+        """Those that have brought a request."""
         self.port = 0
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def received(self, connection: AppConnection, number: int, path: str) -> None:
+        if connection not in self.connections:
+            self.connections.append(connection)
         self.requests.append(path)
         if path.startswith("/fault"):
             self.script(connection, number, path)
@@ -223,11 +227,13 @@ class Http2App:
         assert task is not None
         self._tasks.add(task)
         connection = AppConnection(self, reader, writer)
-        self.connections.append(connection)
         try:
             await connection.serve()
         except asyncio.CancelledError:
             pass
+        except h2.exceptions.ProtocolError:
+            # A stranger: another test's client may look for the server that had this port before.
+            assert connection not in self.connections
         finally:
             self._tasks.discard(task)
             writer.close()
