@@ -15,7 +15,7 @@ from tests.integration.activator_world import (
 )
 from upwell.api import names
 from upwell.api.conditions import find, status_of
-from upwell.api.objects import Object, labels_of, new_object
+from upwell.api.objects import Object, controller_reference, labels_of, new_object
 from upwell.api.resources import CORE_SERVICE, DEPLOYMENT, ENDPOINT_SLICE, ENDPOINTS, SERVERLESS_SERVICE
 from upwell.clock import SystemClock
 from upwell.cluster.endpoints import EndpointTracker
@@ -163,6 +163,34 @@ async def test_the_endpoints_object_follows_each_flip(world: World) -> None:
     found = await world.client.get(ENDPOINTS, "older", NAMESPACE)
     assert labels_of(found)["endpointslice.kubernetes.io/skip-mirror"] == "true"
     assert labels_of(found)[names.LABEL_SERVICE_TYPE] == "Public"
+
+
+async def test_endpoints_of_knatives_controller_are_taken_over_and_no_longer_mirrored(world: World) -> None:
+    await world.add_endpoint(names.SYSTEM_NAMESPACE, "activator-service", "a", ACTIVATORS)
+    await add_sks(world, "theirs-once")
+    owner = controller_reference(await world.client.get(SERVERLESS_SERVICE, "theirs-once", NAMESPACE))
+    subsets = [{"addresses": [{"ip": "10.0.0.9"}], "ports": [{"name": "http", "port": 8012}]}]
+    before = new_object(ENDPOINTS, NAMESPACE, "theirs-once", metadata={"ownerReferences": [owner]}, subsets=subsets)
+    await world.client.create(ENDPOINTS, before)
+
+    await world.start_activator()
+    await sks_where(world, "theirs-once", "ActivatorEndpointsPopulated", "True")
+
+    found = await world.client.get(ENDPOINTS, "theirs-once", NAMESPACE)
+    assert labels_of(found)["endpointslice.kubernetes.io/skip-mirror"] == "true"
+    assert await endpoints_ports(world, "theirs-once") == {"http": 30012}
+
+
+async def test_endpoints_of_somebody_else_are_left_alone_and_named_in_the_status(world: World) -> None:
+    await world.client.create(ENDPOINTS, new_object(ENDPOINTS, NAMESPACE, "foreign", subsets=[]))
+    await add_sks(world, "foreign")
+
+    await world.start_activator()
+
+    condition = find((await sks_where(world, "foreign", "Ready", "False"))["status"], "EndpointsPopulated")
+    assert condition["message"] == "Resource foreign of type Endpoints is not owned by SKS"
+    assert not labels_of(await world.client.get(ENDPOINTS, "foreign", NAMESPACE))
+    await world.client.delete(ENDPOINTS, "foreign", NAMESPACE)
 
 
 async def endpoints_ports(world: World, name: str) -> dict[str, int]:
