@@ -258,6 +258,8 @@ class World:
 
     async def start_another(self, name: str, **env: str) -> "asyncio.subprocess.Process":
         """Start one more replica, which is from now on the one that `ports` and `process` mean; return it."""
+        pod = new_object(POD, names.SYSTEM_NAMESPACE, name, spec=pod_object(name, 0, 1)["spec"])
+        await self.client.create(POD, pod)
         self.ports = dict(zip((8080, 9090), free_ports(2), strict=True))
         self.process = None
         await self.start(POD_NAME=name, **env)

@@ -38,6 +38,11 @@ LEAST_AVERAGE: Final = 1e-6
 """What any load averages to at least; the last digit that averages are rounded to. Ours: to Knative, a request of a
 millisecond within an hour is none."""
 
+BRIDGED_SILENCE: Final = 3.0
+"""Seconds without a report before a takeover that do not mean silence."""
+BRIDGED_SECONDS: Final = 4
+"""Seconds that the first report after a takeover may take."""
+
 
 def implausible(load: Load) -> str | None:
     """Why `load` cannot be true, or None when it may be.
@@ -90,12 +95,14 @@ class Averages(NamedTuple):
 class Collection:
     """One revision's windows."""
 
-    __slots__ = ("_concurrency", "_panic_concurrency", "_panic_requests", "_requests", "last_error", "spec")
+    __slots__ = ("_bridge", "_concurrency", "_panic_concurrency", "_panic_requests", "_requests", "last_error", "spec")
 
     def __init__(self, spec: CollectionSpec) -> None:
         self.spec = spec
         self.last_error: str | None = None
         """How the most recent scrape failed; None when it did not."""
+        self._bridge: tuple[str, int] | None = None
+        """After a `replay`, until the first report: the metric, and the last second that a gap may be closed from."""
         kind = WeightedWindow if spec.aggregation == WEIGHTED_EXPONENTIAL else LinearWindow
         self._concurrency: Window = kind(spec.stable_window)
         self._panic_concurrency: Window = kind(spec.panic_window)
@@ -104,6 +111,8 @@ class Collection:
 
     def record(self, at: float, load: Load) -> None:
         """Take in what a reporter saw in the second of Unix time `at`."""
+        if self._bridge is not None:
+            self._close_gap(*self._bridge, at)
         concurrency = load.average_concurrent_requests - load.average_proxied_concurrent_requests
         self._concurrency.record(at, concurrency)
         self._panic_concurrency.record(at, concurrency)
@@ -116,10 +125,7 @@ class Collection:
 
         Without scraping, silence means no traffic: then empty windows average to 0.
         """
-        if metric == METRIC_RPS:
-            stable, panic = self._requests, self._panic_requests
-        else:
-            stable, panic = self._concurrency, self._panic_concurrency
+        stable, panic = self._windows(metric)
         if self.spec.scrapes_pods and stable.is_empty(now):
             return None
         average = stable.average(now)
@@ -131,15 +137,32 @@ class Collection:
         """What the stable window of `metric` holds: the second of the newest bucket, and all of them, oldest first."""
         return (self._requests if metric == METRIC_RPS else self._concurrency).contents()
 
-    def replay(self, metric: str, newest: int, values: Sequence[float]) -> None:
-        """Take over `contents` of another collection, of which `newest` may have been moved."""
-        if metric == METRIC_RPS:
-            stable, panic = self._requests, self._panic_requests
-        else:
-            stable, panic = self._concurrency, self._panic_concurrency
+    def replay(self, metric: str, newest: int, values: Sequence[float], now: float) -> None:
+        """Take over `contents` of another collection, of which `newest` may have been moved.
+
+        What is between its end and the first report, if that comes soon, is no silence: nobody looked.
+        """
+        stable, panic = self._windows(metric)
         for second, value in enumerate(values, newest - len(values) + 1):
             stable.record(second, value)
             panic.record(second, value)
+        if now - newest <= BRIDGED_SILENCE:
+            self._bridge = metric, math.floor(now) + BRIDGED_SECONDS
+
+    def _close_gap(self, metric: str, until: int, at: float) -> None:
+        self._bridge = None
+        stable, panic = self._windows(metric)
+        newest, values = stable.contents()
+        if values and newest < at <= until:
+            mean = sum(values) / len(values)
+            for second in range(newest + 1, math.floor(at)):
+                stable.record(second, mean)
+                panic.record(second, mean)
+
+    def _windows(self, metric: str) -> tuple[Window, Window]:
+        if metric == METRIC_RPS:
+            return self._requests, self._panic_requests
+        return self._concurrency, self._panic_concurrency
 
     def update(self, spec: CollectionSpec, now: float) -> None:
         """Go on with other windows or another target; the way of averaging stays what it was at the start."""

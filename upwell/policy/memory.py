@@ -46,7 +46,7 @@ class RevisionMemory:
 
     def replay(self, collection: Collection, now: float) -> None:
         """Fill the windows of a new `collection` as of Unix time `now`."""
-        collection.replay(self.metric, math.floor(now) - self.newest, self.values)
+        collection.replay(self.metric, math.floor(now) - self.newest, self.values, now)
 
 
 def remember(collection: Collection, metric: str, state: DeciderState, now: float) -> dict[str, Any] | None:

@@ -26,6 +26,20 @@ def test_windows_go_on_where_they_stopped_however_long_nobody_looked() -> None:
     assert fresh.averages("concurrency", NOW + 200) == Averages(30, 30)
 
 
+def test_the_seconds_until_the_first_report_are_no_silence_and_later_ones_are() -> None:
+    memory = recall(remember(loaded(30), "concurrency", DeciderState(), NOW))
+    assert memory is not None
+    soon, late = (Collection(CollectionSpec(60, 6)) for _ in range(2))
+    for fresh in (soon, late):
+        memory.replay(fresh, NOW)
+
+    soon.record(NOW + 3, Stat("pod", 30))
+    late.record(NOW + 30, Stat("pod", 30))
+
+    assert soon.averages("concurrency", NOW + 3) == Averages(30, 30)
+    assert late.averages("concurrency", NOW + 30) == Averages(15, 30)
+
+
 def test_a_quiet_revision_leaves_nothing() -> None:
     assert remember(loaded(0), "concurrency", DeciderState(), NOW) is None
 
