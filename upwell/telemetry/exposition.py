@@ -4,13 +4,13 @@
     # TYPE http_requests_total counter
     http_requests_total{code="200"} 3.0
 
-Written here because a scrape happens in the process that serves requests: what stands before the value never changes
-and is made once for each series, so that a scrape of 30 histograms takes a tenth of what prometheus_client needs.
+Written here because a scrape happens in the process that serves requests: all but the values never changes and is made
+once for each series, so that a scrape writes only values and joins.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-__all__ = ["heading", "number", "sample"]
+__all__ = ["heading", "line_pieces", "number", "sample"]
 
 
 def heading(name: str, about: str, kind: str) -> str:
@@ -25,6 +25,16 @@ def sample(name: str, labels: Sequence[tuple[str, str]]) -> str:
         return f"{name} "
     pairs = ",".join(f'{key}="{_escape(value)}"' for key, value in labels)
     return f"{name}{{{pairs}}} "
+
+
+def line_pieces(prefixes: Iterable[str]) -> list[str]:
+    """Lines taken apart: to be joined when the values, and only they, stand at the odd places."""
+    pieces = ["\n"]
+    for prefix in prefixes:
+        pieces[-1] += prefix
+        pieces += ("", "\n")
+    pieces[0] = pieces[0].removeprefix("\n")
+    return pieces
 
 
 def number(value: float) -> str:

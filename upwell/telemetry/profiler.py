@@ -1,7 +1,7 @@
 """What a running process is doing: where its CPU time goes, what it allocates, and where everything stands.
 
 All three are for a process in service. CPU time is sampled by the kernel's profiling timer, which ticks with the CPU
-time used and not at all while the process waits; a tick costs 3 µs. Allocations are traced for a while only, because
+time used and not at all while the process waits; a tick costs 5 µs. Allocations are traced for a while only, because
 tracing slows the process down while it lasts. Nothing is loaded or running unless somebody asks.
 """
 

@@ -93,6 +93,14 @@ def test_label_values_are_escaped() -> None:
     assert exposed(registry) == ['c_total{x="a\\"b\\n"} 1.0']
 
 
+def test_label_values_may_hold_percent_signs() -> None:
+    registry = Registry()
+    registry.counter("c", "C.", ("x",)).labels("100%d%%").inc()
+    registry.gauge_from("g", "100 %.", lambda: 1, (("y", "%s"),))
+
+    assert exposed(registry) == ['c_total{x="100%d%%"} 1.0', 'g{y="%s"} 1.0']
+
+
 def test_a_counter_may_be_read_at_the_scrape() -> None:
     registry = Registry()
     registry.counter_from("opened", "Opened.", lambda: 3)
