@@ -23,6 +23,7 @@ class Watched:
     """Copies of the cluster's objects, kept current by `tasks`."""
 
     def __init__(self, client: Client, config: ActivatorConfig, clock: Clock) -> None:
+        self._flips = config.flips and config.worker == 0
         self.settings = ConfigMaps(client, config.system_namespace, clock=clock)
         self.revisions = Informer(client, REVISION, clock=clock)
         self.autoscalers = Informer(client, POD_AUTOSCALER, clock=clock)
@@ -32,20 +33,23 @@ class Watched:
             client, ENDPOINT_SLICE, namespace=config.system_namespace, labels=_SYSTEM_SERVICES, clock=clock
         )
         self.serverless_services = Informer(client, SERVERLESS_SERVICE, clock=clock)
+        """Only followed where this process may write public addresses."""
         self.services = Informer(client, CORE_SERVICE, labels=names.LABEL_SKS, clock=clock)
         self.endpoints = EndpointTracker(self._slices, self._system_slices)
 
     def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         """What has to run, by name."""
-        return {
+        tasks = {
             "config maps": self.settings.run(),
             "revisions": self.revisions.run(),
             "pod autoscalers": self.autoscalers.run(),
             "slices of revisions": self._slices.run(),
             "slices of the system": self._system_slices.run(),
-            "serverless services": self.serverless_services.run(),
             "services": self.services.run(),
         }
+        if self._flips:
+            tasks["serverless services"] = self.serverless_services.run()
+        return tasks
 
     async def wait_synced(self) -> None:
         """Return when requests can be served: it is known which revisions there are, and how to get to their pods."""
