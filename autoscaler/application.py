@@ -102,6 +102,15 @@ class Autoscaler:
             "Versions of config maps that could not be used since the start.",
             lambda: self._settings.refused,
         )
+        for name, about, source in (
+            ("clock_jumps", "Times that this machine's clock was set.", lambda: self._timeline.jumps),
+            (
+                "stats_restamped",
+                "Statistics with a time that cannot be, counted as of now.",
+                lambda: self._timeline.restamped,
+            ),
+        ):
+            self.registry.gauge_from(f"upwell_autoscaler_{name}", about, source)
         self._autoscalers = follow(POD_AUTOSCALER)
         self._services = follow(SERVERLESS_SERVICE)
         self._collected = follow(METRIC)
@@ -270,6 +279,7 @@ class Autoscaler:
                     "ownership": self._take_part(),
                     "decisions": self._deciders.run(),
                     "scraper": self._scraper.run(),
+                    "clock": self._timeline.watch(),
                     "activator probe": self._probe.run(),
                 }
             ):

@@ -1,5 +1,6 @@
 """What the process is told, once by its environment and live by config maps, and the time it goes by."""
 
+import asyncio
 import json
 
 import pytest
@@ -66,3 +67,19 @@ def test_a_stamp_is_believed_only_when_it_is_recent(clock: FakeClock) -> None:
         now,
         now,
     ]
+
+
+async def test_a_clock_that_was_set_and_stamps_that_cannot_be_are_counted(clock: FakeClock) -> None:
+    timeline = Timeline(clock)
+    watching = asyncio.create_task(timeline.watch())
+    await clock.advance(20)
+    assert timeline.jumps == 0
+
+    clock.jump(3600)
+    await clock.advance(20)
+    watching.cancel()
+    timeline.moment_of(0)
+    timeline.moment_of(timeline.now() + 0.5)
+    timeline.moment_of(timeline.now() + 3600)
+
+    assert (timeline.jumps, timeline.restamped) == (1, 1)
