@@ -13,6 +13,8 @@ from typing import Final
 
 __all__ = ["MINUTE", "SpreadArrivals"]
 
+_DOUBTFUL: Final = 0.01
+
 MINUTE: Final = 60.0
 
 
@@ -62,6 +64,8 @@ class SpreadArrivals:
     def in_service(self, begin: float, end: float, duration: float) -> float:
         """How many are in service on average between two times, when each takes `duration` seconds from its arrival."""
         area = self._area(end) - self._area(begin) - self._area(end - duration) + self._area(begin - duration)
+        if area < _DOUBTFUL and self.by(begin - duration) == self.by(end):
+            return 0.0  # what is left of the differences is rounding, and no load at all is not the same as a little
         return max(0.0, area / (end - begin))
 
     def _area(self, t: float) -> float:

@@ -109,6 +109,8 @@ class _MinuteSimulation:
         seen = max(spec.stable_window, spec.scale_down_delay) + self._duration
         self._minutes_seen = math.ceil(seen / MINUTE)
         """Minutes before the present one whose requests may still matter to a decision in it."""
+        self._woke = -math.inf
+        """When the first request came of those that keep the present pods."""
         self._certified_for: tuple[object, ...] = ()
         """How things are for which the next two hold."""
         self._certified = (math.inf, -math.inf)
@@ -182,6 +184,8 @@ class _MinuteSimulation:
             limit = scaling.state.panic_since + self._settings.decider.stable_window
         counts = [self._count(seen) for seen in range(minute - self._minutes_seen, minute + 1)]
         low, high = min(counts), max(counts)
+        if t - self._woke < self._settings.decider.stable_window:
+            return self._quiet_after_waking(t, minute, high, limit)
         key = (self._ready, scaling.serves, scaling.state.panic_since is not None, scaling.state.max_panic_pods)
         if key != self._certified_for:
             self._certified_for, self._certified, self._certified_busy = key, (math.inf, -math.inf), -1.0
@@ -195,6 +199,16 @@ class _MinuteSimulation:
             return int(min(limit, self._busy_until(t, minute)) // TICK * TICK)
         self._doubtful_minute = minute
         return t
+
+    def _quiet_after_waking(self, t: int, minute: int, high: float, limit: float) -> int:
+        """The same for windows that are not full yet, and average over the time since the waking request alone.
+
+        In the n seconds since, whose first value was 1, the average is at most 1 + each above n times the load, over n.
+        """
+        filled = self._woke + self._settings.decider.stable_window
+        if t - self._woke < TICK or not self._changes_nothing(None, high, 1 / (t - self._woke)):
+            return t
+        return max(t, int(min(limit, filled, self._busy_until(t, minute)) // TICK * TICK))
 
     def _is_certified(self, low: float, high: float) -> bool:
         """Whether nothing changes with requests per minute from `low` to `high`; what is known is kept."""
@@ -221,11 +235,12 @@ class _MinuteSimulation:
             following = self._arrivals.next_after(following + _MOMENT)
         return min(until, end)
 
-    def _changes_nothing(self, low: float | None, high: float) -> bool:
+    def _changes_nothing(self, low: float | None, high: float, waking: float = 0.0) -> bool:
         """Whether decisions at all loads from `low` to `high` requests per minute leave things as they are.
 
         None stands for any load but none. Evenly spaced requests make no queue up to their average in service,
-        rounded up. In a window of w seconds there may be one more or less of them than on average.
+        rounded up. In a window of w seconds there may be one more or less of them than on average. `waking` is what
+        one more makes in a window that is not full, where the first value was 1.
         """
         spec, windows = self._settings.decider, self._settings.collection
         limit = self._policy.container_concurrency
@@ -234,7 +249,7 @@ class _MinuteSimulation:
         each = 1.0 if spec.metric == METRIC_RPS else self._duration
         shares = [1.0, 1.0] if windows.aggregation else [1 / windows.stable_window, 1 / windows.panic_window]
         lowest = [_SOME_LOAD if low is None else max(0.0, low / MINUTE * each - each * share) for share in shares]
-        highest = [(high / MINUTE + share) * each if high else 0.0 for share in shares]
+        highest = [(high / MINUTE + max(share, waking)) * each + waking if high else 0.0 for share in shares]
         return self._keeps(*lowest) and self._keeps(*highest)
 
     def _keeps(self, stable: float, panic: float) -> bool:
@@ -273,10 +288,11 @@ class _MinuteSimulation:
         """Tell the windows what came while nobody looked; seconds with nothing count as such without being told."""
         if self._recorded == now:
             return
-        second = max(self._recorded, now - math.ceil(self._settings.decider.stable_window))
+        # The first second is told in any case: a window averages over the time since its first value.
+        second = first = max(self._recorded, now - math.ceil(self._settings.decider.stable_window))
         while self._ready and second < now:
             in_service = self._arrivals.in_service(second, second + 1, self._duration)
-            if in_service or second == now - 1:
+            if in_service or second in (first, now - 1):
                 self._record(second + 1, in_service, self._new(second))
                 second += 1
             else:
@@ -304,6 +320,7 @@ class _MinuteSimulation:
 
     def _wake(self, now: float) -> None:
         """The activator's first report of a revision that was quiet."""
+        self._woke = now
         self._scaling.record(now, ScrapeAverage(1.0, 0.0, 1.0, 0.0))
         self._scaling.poke(now, 1.0, 0)
         self._apply(now)
@@ -353,10 +370,15 @@ class _MinuteSimulation:
             arrived, waiting, is_cold = self._queue.popleft()
             taken = min(waiting, most - served)
             before = served // capacity * self._duration if capacity < math.inf else 0.0
+            wait = max(0.0, begin + before - arrived)
+            if wait > self._policy.timeout:
+                self._run.failed[TIMED_OUT] += round(waiting)
+                self._queued -= waiting
+                continue
             if taken < waiting:
                 self._queue.appendleft((arrived, waiting - taken, is_cold))
             served += taken
-            self._account_wait(max(0.0, begin + before - arrived), taken, is_cold)
+            self._account_wait(wait, taken, is_cold)
         self._queued = max(0.0, self._queued - served) if self._queue else 0.0
         return served
 
