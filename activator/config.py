@@ -27,6 +27,10 @@ VARIABLES: Final = (
     ("MAX_IDLE_PROXY_CONNS_PER_HOST", "idle connections to one pod (100)"),
     ("PROBE_TIMEOUT", "longest time for a pod's first answer to a probe (300ms)"),
     ("PROBE_FREQUENCY", "longest pause between two probes of a pod that is not ready (200ms)"),
+    ("CONFIG_OBSERVABILITY_NAME", "config map with request log and tracing (config-observability)"),
+    ("CONFIG_LOGGING_NAME", "config map whose loglevel.activator is followed (config-logging)"),
+    ("METRICS_PROMETHEUS_HOST", "address of /metrics (that of the other ports)"),
+    ("METRICS_PROMETHEUS_PORT", "port of /metrics (9090)"),
     ("ACTIVATOR_RECHECK_SECONDS", "how often pods are tried again while their requests go to the cluster IP (5)"),
     ("ACTIVATOR_QUEUE_LIMIT", "requests that may wait for one revision (10000)"),
     ("ACTIVATOR_QUEUE_TOTAL", "places for waiting requests of all revisions; one alone gets half of them (20000)"),
@@ -63,6 +67,13 @@ class ActivatorConfig:
     idle_connections_per_pod: int = 100
     probe_timeout: float = 0.3
     probe_frequency: float = 0.2
+    observability_name: str = "config-observability"
+    logging_name: str = "config-logging"
+    log_level: str = "info"
+    """Where that config map says nothing."""
+    metrics_host: str = ""
+    """Empty: where the other ports are."""
+    metrics_port: int = names.PORT_METRICS
     recheck_seconds: float = 5.0
     queue_limit: int = 10_000
     """Past it a request is answered 503: one that would wait for minutes costs memory and helps nobody."""
@@ -98,6 +109,11 @@ class ActivatorConfig:
             idle_connections_per_pod=read.value("MAX_IDLE_PROXY_CONNS_PER_HOST", 100, _whole),
             probe_timeout=read.value("PROBE_TIMEOUT", 0.3, _duration),
             probe_frequency=read.value("PROBE_FREQUENCY", 0.2, _duration),
+            observability_name=env.get("CONFIG_OBSERVABILITY_NAME") or "config-observability",
+            logging_name=env.get("CONFIG_LOGGING_NAME") or "config-logging",
+            log_level=env.get("UPWELL_LOG_LEVEL") or "info",
+            metrics_host=(env.get("METRICS_PROMETHEUS_HOST") or "").strip("[]"),
+            metrics_port=read.value("METRICS_PROMETHEUS_PORT", names.PORT_METRICS, _port),
             recheck_seconds=read.value("ACTIVATOR_RECHECK_SECONDS", 5.0, _seconds),
             queue_limit=read.value("ACTIVATOR_QUEUE_LIMIT", 10_000, _whole),
             queue_total=read.value("ACTIVATOR_QUEUE_TOTAL", 20_000, _whole),
@@ -179,6 +195,13 @@ def _whole(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise ValueError("it has to be a whole number, for example 100")
     return int(text)
+
+
+def _port(text: str) -> int:
+    number = _whole(text)
+    if not 0 < number <= 65535:
+        raise ValueError("it has to be a port from 1 to 65535, for example 9090")
+    return number
 
 
 def _boolean(text: str) -> bool:

@@ -21,7 +21,6 @@ from activator.lifecycle import drain, serve_until
 from activator.metrics import Metrics
 from activator.network import CONFIG_MAP as NETWORK_CONFIG_MAP
 from activator.network import Network
-from activator.observing import CONFIG_MAP as OBSERVABILITY_CONFIG_MAP
 from activator.observing import Observers
 from activator.probe_answers import Health
 from activator.probing import Prober
@@ -40,6 +39,7 @@ from upwell.cluster.runtime import run_component, running
 from upwell.http import Application, Engine, Limits, Listener
 from upwell.listening import bind
 from upwell.policy.waiting_room import WaitingRoom
+from upwell.telemetry import log
 from upwell.telemetry.server import serve_metrics
 from upwell.tls.serving import ServingContext
 
@@ -117,11 +117,13 @@ async def _serve(config: ActivatorConfig, env: Mapping[str, str], client: Client
     room = WaitingRoom(config.queue_total // config.workers, config.queue_bytes // config.workers)
 
     def configure(name: str) -> None:
-        if name == OBSERVABILITY_CONFIG_MAP:
+        if name == config.observability_name:
             observers.configure(settings.get(name))
             tracing.configure(settings.get(name))
         elif name == NETWORK_CONFIG_MAP:
             network.configure(settings.get(name))
+        elif name == config.logging_name:
+            log.set_level(settings.get(name).get("loglevel.activator") or config.log_level)
 
     async def synced() -> None:
         await watched.wait_synced()
@@ -177,7 +179,8 @@ async def _serve_metrics(metrics: Metrics, config: ActivatorConfig) -> web.AppRu
     ports = config.ports
     given = ports.listen_fds.get(names.PORT_METRICS)
     sock = None if given is None else socket.socket(fileno=given)
-    return await serve_metrics(metrics.registry, ports.bind_host, ports.actual(names.PORT_METRICS), sock=sock)
+    host = config.metrics_host or ports.bind_host
+    return await serve_metrics(metrics.registry, host, ports.actual(config.metrics_port), sock=sock)
 
 
 def _limits(config: ActivatorConfig) -> Limits:

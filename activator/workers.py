@@ -27,7 +27,7 @@ from upwell.api import names
 from upwell.clock import SystemClock
 from upwell.cluster.backoff import Backoff
 from upwell.cluster.runtime import running
-from upwell.ports import ConfigError, PortMap
+from upwell.ports import ConfigError
 from upwell.telemetry import log
 from upwell.telemetry.metrics import CONTENT_TYPE
 
@@ -64,7 +64,7 @@ async def serve(count: int, env: Mapping[str, str], stop: asyncio.Event) -> None
     if config.ports.listen_fds:
         raise ConfigError("UPWELL_LISTEN_FDS cannot be used with more than one worker: each needs sockets of its own")
     workers = [_Worker(number, count) for number in range(count)]
-    admin = await _serve_metrics(workers, config.ports)
+    admin = await _serve_metrics(workers, config)
     try:
         async with running({f"worker {worker.number}": worker.run() for worker in workers}):
             await stop.wait()
@@ -123,7 +123,7 @@ class _Worker:
         )
 
 
-async def _serve_metrics(workers: Sequence[_Worker], ports: PortMap) -> web.AppRunner:
+async def _serve_metrics(workers: Sequence[_Worker], config: ActivatorConfig) -> web.AppRunner:
     timeout = aiohttp.ClientTimeout(total=SCRAPE_SECONDS)
 
     async def one(session: aiohttp.ClientSession, worker: _Worker) -> tuple[str, str]:
@@ -142,5 +142,6 @@ async def _serve_metrics(workers: Sequence[_Worker], ports: PortMap) -> web.AppR
     app.router.add_get("/metrics", metrics)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, ports.bind_host, ports.actual(names.PORT_METRICS)).start()
+    ports = config.ports
+    await web.TCPSite(runner, config.metrics_host or ports.bind_host, ports.actual(config.metrics_port)).start()
     return runner

@@ -221,6 +221,16 @@ async def test_grpc_passes_to_a_sidecar_as_grpc(world: World, authority: Authori
     assert failed.value.code() is grpc.StatusCode.FAILED_PRECONDITION
 
 
+async def test_the_log_level_is_that_of_its_config_map(world: World) -> None:
+    quiet = new_object(CONFIG_MAP, names.SYSTEM_NAMESPACE, "config-logging", data={"loglevel.activator": "error"})
+    async with system_object(world, quiet, CONFIG_MAP):
+        await world.start_activator()
+        await world.stop_activator()
+
+    assert "INFO" not in world.log.read_text().partition("stopping")[0]
+    assert '"drained"' not in world.log.read_text()
+
+
 def tls_to(authority: Authority) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cadata=authority.pem)

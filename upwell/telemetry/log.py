@@ -23,7 +23,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any, Final, TextIO
 
-__all__ = ["LEVELS", "Log", "configure", "get"]
+__all__ = ["LEVELS", "Log", "configure", "get", "set_level"]
 
 LEVELS: Final[Mapping[str, int]] = {"debug": 10, "info": 20, "warn": 30, "warning": 30, "error": 40}
 _DEBUG, _INFO, _WARNING, _ERROR = 10, 20, 30, 40
@@ -76,12 +76,16 @@ def configure(component: str, level: str = "info", stream: TextIO | None = None,
     An unknown level means info: a typing error in a log level is no reason for a data plane not to start.
     """
     _output.component = component
-    _output.level = LEVELS.get(level.strip().lower(), _INFO)
     _output.fixed = fixed
     _output.stream = stream
-    root = logging.getLogger()
-    root.handlers = [_LibraryHandler()]
-    root.setLevel(max(_output.level, _WARNING))
+    logging.getLogger().handlers = [_LibraryHandler()]
+    set_level(level)
+
+
+def set_level(level: str) -> None:
+    """Set the least severe level written, from now on."""
+    _output.level = LEVELS.get(level.strip().lower(), _INFO)
+    logging.getLogger().setLevel(max(_output.level, _WARNING))
 
 
 def get(name: str = "") -> "Log":

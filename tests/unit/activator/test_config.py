@@ -74,3 +74,19 @@ def test_tls_is_set_by_the_contracts_variables() -> None:
 
     with pytest.raises(ConfigError, match="ACTIVATOR_TLS_MAX_VERSION"):
         ActivatorConfig.from_env({**REQUIRED, "ACTIVATOR_TLS_MAX_VERSION": "1.1"})
+
+
+def test_metrics_and_config_maps_can_be_elsewhere() -> None:
+    config = ActivatorConfig.from_env(
+        {
+            **REQUIRED,
+            "METRICS_PROMETHEUS_HOST": "[::1]",
+            "METRICS_PROMETHEUS_PORT": "9191",
+            "CONFIG_OBSERVABILITY_NAME": "observability",
+        }
+    )
+
+    assert (config.metrics_host, config.metrics_port) == ("::1", 9191)
+    assert (config.observability_name, config.logging_name) == ("observability", "config-logging")
+    with pytest.raises(ConfigError, match='METRICS_PROMETHEUS_PORT="70000"'):
+        ActivatorConfig.from_env({**REQUIRED, "METRICS_PROMETHEUS_PORT": "70000"})
