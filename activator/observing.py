@@ -25,10 +25,9 @@ if TYPE_CHECKING:
     from activator.traffic import Passage
     from upwell.telemetry.request_trace import Trace
 
-__all__ = ["CONFIG_MAP", "Observers"]
+__all__ = ["Observers"]
 
 LOG: Final = log.get("requests")
-CONFIG_MAP: Final = "config-observability"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +56,14 @@ class Observers:
         self._server_timing = server_timing
 
     def configure(self, data: Mapping[str, str]) -> None:
-        """The settings of `config-observability` are these now; those that cannot be used change nothing."""
+        """The settings about observability are these now; those that cannot be used change nothing."""
         try:
             settings = parse_observability(data).sidecar
             template = str(settings.get("requestLogTemplate", ""))
             enabled = bool(settings.get("enableRequestLog")) and bool(template)
             self.request_log = RequestLog(Template(template)) if enabled else None
         except (ConfigError, TemplateError) as error:
-            LOG.error("config map refused, the request log stays as it is", config_map=CONFIG_MAP, error=str(error))
+            LOG.error("settings refused, the request log stays as it is", error=str(error))
 
     # The life of a request.
 
