@@ -139,12 +139,12 @@ class Deciders:
     def keys(self) -> list[Key]:
         return list(self._deciders)
 
-    def remember(self, key: Key) -> dict[str, Any] | None:
-        """What the next holder of the revision's bucket should know of it."""
+    def remember(self, key: Key, coarse: bool) -> dict[str, Any] | None:
+        """What the next holder of the revision's bucket should know of it; `coarse` makes do with less."""
         decider, collection = self._deciders.get(key), self._collector.collections.get(key)
         if decider is None or collection is None:
             return None
-        return remember(collection, decider.settings.decider.metric, decider.state, self._timeline.now())
+        return remember(collection, decider.settings.decider.metric, decider.state, self._timeline.now(), coarse=coarse)
 
     def delete(self, key: Key) -> None:
         decider = self._deciders.pop(key, None)

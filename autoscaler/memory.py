@@ -1,9 +1,9 @@
 """Keeping what is known of the revisions where the next holder of their bucket finds it.
 
-Every ten seconds, and once more at an orderly end, a bucket's holder writes what it knows of its revisions into Leases
-beside the bucket's own: `autoscaler-bucket-00-of-01-memory-0` and, where one is not enough, further ones. A Lease,
-because nobody watches those: a ConfigMap of the system namespace would be sent to every process that follows its
-settings. A quiet revision needs no memory, a loaded one about a hundred bytes.
+Every ten seconds, or more rarely where there are many, and once more at an orderly end, a bucket's holder writes what
+it knows of its revisions into Leases beside the bucket's own: `autoscaler-bucket-00-of-01-memory-0` and, where one is
+not enough, further ones. A Lease, because nobody watches those: a ConfigMap of the system namespace would be sent to
+every process that follows its settings. A quiet revision needs no memory, a loaded one about a hundred bytes.
 
 Whoever takes a bucket over reads the memory of all buckets, and takes its own revisions out: their number may have
 changed. Memory older than five minutes counts as none. The contents are judged by `upwell.policy.memory`.
@@ -29,6 +29,8 @@ __all__ = ["Memory", "Remember"]
 LOG: Final = log.get("memory")
 PERIOD: Final = 10.0
 """Seconds between two writes; a fifth of what renewing the bucket's Lease costs."""
+SECONDS_A_PART: Final = 1.0
+"""More revisions than fit one Lease make writing rarer, not more."""
 GOOD_FOR: Final = 300.0
 READ_SECONDS: Final = 3.0
 """A takeover does not wait longer: without memory it is safe too."""
@@ -36,12 +38,14 @@ LABEL: Final = "autoscaling.upwell.dev/memory"
 ANNOTATION: Final = "autoscaling.upwell.dev/memory"
 ANNOTATION_MOST: Final = 240_000
 """Bytes; the API takes 262,144 for all annotations of an object."""
+PART: Final = 500
+"""Revisions in one Lease, unless that is too much: 50 to 120 kB."""
 UNPACKED_MOST: Final = 16 * 2**20
 AT_ONCE: Final = 100
 """Revisions to take down before others get a turn of the event loop; 100 take about 2 ms."""
 
-Remember = Callable[[Key], dict[str, Any] | None]
-"""What is to be remembered of a revision."""
+Remember = Callable[[Key, bool], dict[str, Any] | None]
+"""What is to be remembered of a revision; the second argument says to make do with less."""
 
 
 class Memory:
@@ -85,22 +89,23 @@ class Memory:
 
     async def keep(self, bucket: str, name: str, keys: Callable[[], Sequence[Key]], remember: Remember) -> None:
         """Write the memory of `keys()` to Leases that begin with `name`, until cancelled."""
+        parts = 0
         while True:
-            await self._clock.sleep(PERIOD)
+            await self._clock.sleep(max(PERIOD, parts * SECONDS_A_PART))
             self._recalled.pop(bucket, None)  # whoever needed it has had it
             entries: dict[Key, dict[str, Any]] = {}
             for number, key in enumerate(keys()):
                 if number % AT_ONCE == AT_ONCE - 1:
                     await self._clock.sleep(0)
-                entry = remember(key)
+                entry = remember(key, True)
                 if entry is not None:
                     entries[key] = entry
-            await self._write(name, entries, complete=False)
+            parts = await self._write(name, entries, complete=False)
 
     @staticmethod
     def gathered(keys: Iterable[Key], remember: Remember) -> dict[Key, dict[str, Any]]:
         """What there is to `leave`."""
-        return {key: entry for key in keys if (entry := remember(key)) is not None}
+        return {key: entry for key in keys if (entry := remember(key, False)) is not None}
 
     async def leave(self, bucket: str, name: str, entries: Mapping[Key, dict[str, Any]]) -> None:
         """Write everything once more, and for good: nothing is decided any more."""
@@ -111,17 +116,20 @@ class Memory:
         except TimeoutError:
             LOG.warning("the last memory could not be written in time", bucket=bucket)
 
-    async def _write(self, name: str, entries: Mapping[Key, dict[str, Any]], *, complete: bool) -> None:
-        packed = list(_packed(self._now(), list(entries.items()), complete)) if entries else []
+    async def _write(self, name: str, entries: Mapping[Key, dict[str, Any]], *, complete: bool) -> int:
+        """Write `entries` to as many Leases as it takes; return how many."""
+        count = 0
         try:
-            for number, content in enumerate(packed):
-                await self._put(f"{name}-memory-{number}", content)
-            for surplus in [lease for lease in self._versions if lease not in _names(name, len(packed))]:
+            for content in _packed(self._now(), list(entries.items()), complete):
+                await self._put(f"{name}-memory-{count}", content)
+                count += 1
+            for surplus in [lease for lease in self._versions if lease not in _names(name, count)]:
                 if surplus.startswith(f"{name}-memory-"):
                     del self._versions[surplus]
                     await self._delete(surplus)
         except ApiError as error:
             LOG.warning("memory not written", lease=name, error=str(error))
+        return count
 
     async def _put(self, name: str, content: str) -> None:
         metadata: dict[str, Any] = {"labels": {LABEL: "true"}, "annotations": {ANNOTATION: content}}
@@ -155,16 +163,20 @@ def _names(name: str, count: int) -> set[str]:
 
 
 def _packed(at: float, entries: Sequence[tuple[Key, dict[str, Any]]], complete: bool) -> Iterator[str]:
-    """`entries` as texts that fit an annotation each."""
+    """`entries` as texts that fit an annotation each; made one by one, some milliseconds each."""
+    for start in range(0, len(entries), PART):
+        yield from _fitting(at, entries[start : start + PART], complete)
+
+
+def _fitting(at: float, entries: Sequence[tuple[Key, dict[str, Any]]], complete: bool) -> Iterator[str]:
     content = {"at": at, "complete": complete, "revisions": {str(key): entry for key, entry in entries}}
     text = base64.b64encode(zlib.compress(json.dumps(content, separators=(",", ":")).encode(), 1)).decode()
     if len(text) <= ANNOTATION_MOST or len(entries) == 1:
         yield text
         return
-    # In as many equal parts as it takes, with room for parts that pack less well than others.
-    size = max(1, len(entries) * ANNOTATION_MOST * 9 // (len(text) * 10))
-    for start in range(0, len(entries), size):
-        yield from _packed(at, entries[start : start + size], complete)
+    half = len(entries) // 2
+    yield from _fitting(at, entries[:half], complete)
+    yield from _fitting(at, entries[half:], complete)
 
 
 def _unpacked(lease: Object) -> tuple[float, bool, list[tuple[Key, Any]]]:

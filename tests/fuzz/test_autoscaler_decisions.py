@@ -167,7 +167,7 @@ def test_a_crash_at_any_moment_takes_no_pod_away_for_a_stable_window(
     for number, load in enumerate(trace):
         before.second(load)
         if kept and number == max(0, len(trace) - 1 - age):
-            entry = stored(before)
+            entry = stored(before, coarse=True)
 
     restarted = _restarted(before, entry, gap, complete=False)
 
@@ -205,14 +205,17 @@ def test_an_orderly_restart_is_a_pause_and_never_asks_for_fewer_pods(
     values=st.lists(st.floats(0, 1e6), max_size=3700),
     metric=st.sampled_from(["concurrency", "rps"]),
     window=st.integers(6, 3600).map(float),
+    coarse=st.booleans(),
 )
 @settings(max_examples=60, derandomize=True, deadline=None)
-def test_memory_never_asks_for_less_than_what_it_was_made_of(values: list[float], metric: str, window: float) -> None:
+def test_memory_never_asks_for_less_than_what_it_was_made_of(
+    values: list[float], metric: str, window: float, coarse: bool
+) -> None:
     collection = Collection(CollectionSpec(window, max(1.0, window // 10)))
     for second, value in enumerate(values):
         collection.record(START + second, Stat("pod", value, 0, value))
     now = START + len(values)
-    entry = remember(collection, metric, DeciderState(), now)
+    entry = remember(collection, metric, DeciderState(), now, coarse=coarse)
     if entry is None:
         return
     memory = recall(json.loads(json.dumps(entry)))
@@ -231,7 +234,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
     max_leaves=8,
 )
-KEYS = ("metric", "newest", "seconds", "sums", "panic", "most", "delay")
+KEYS = ("metric", "newest", "seconds", "part", "sums", "panic", "most", "delay")
 
 
 @given(entry=json_values | st.dictionaries(st.sampled_from(KEYS), json_values))
@@ -321,8 +324,9 @@ def told(decode: Callable[[bytes], object], data: bytes) -> str:
         return "refused"
 
 
-def stored(revision: Revision) -> object:
-    return json.loads(json.dumps(remember(revision.collection, "concurrency", revision.state, revision.now - 1)))
+def stored(revision: Revision, *, coarse: bool = False) -> object:
+    entry = remember(revision.collection, "concurrency", revision.state, revision.now - 1, coarse=coarse)
+    return json.loads(json.dumps(entry))
 
 
 def _restarted(before: Revision, entry: object, gap: int, *, complete: bool) -> Revision:

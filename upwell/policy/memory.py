@@ -25,6 +25,7 @@ __all__ = ["RevisionMemory", "recall", "remember", "resume"]
 
 PARTS_MOST: Final = 60
 """Sums of a window, and steps of a delay."""
+PARTS_COARSE: Final = 20
 WINDOW_MOST: Final = 3600
 """Seconds; the longest window that the contract allows."""
 
@@ -49,16 +50,21 @@ class RevisionMemory:
         collection.replay(self.metric, math.floor(now) - self.newest, self.values, now)
 
 
-def remember(collection: Collection, metric: str, state: DeciderState, now: float) -> dict[str, Any] | None:
-    """A JSON value to `recall`; None when there is nothing to remember, since all is quiet."""
+def remember(
+    collection: Collection, metric: str, state: DeciderState, now: float, *, coarse: bool = False
+) -> dict[str, Any] | None:
+    """A JSON value to `recall`; None when there is nothing to remember, since all is quiet.
+
+    `coarse` keeps a third of the detail, for memory that is made again and again and may never be needed.
+    """
     second, values = collection.contents(metric)
     entry: dict[str, Any] = {}
     if any(values):
-        part = math.ceil(len(values) / PARTS_MOST)
+        part = math.ceil(len(values) / (PARTS_COARSE if coarse else PARTS_MOST))
         # The oldest part is the one that may be shorter, so that the newest seconds stay in their places.
         starts = range(len(values) % part - part if len(values) % part else 0, len(values), part)
         sums = [_rounded_up(sum(values[max(0, at) : at + part])) for at in starts]
-        entry |= {"newest": max(0, math.floor(now) - second), "seconds": len(values), "sums": sums}
+        entry |= {"newest": max(0, math.floor(now) - second), "seconds": len(values), "part": part, "sums": sums}
     if state.panic_since is not None:
         entry |= {"panic": round(max(0.0, now - state.panic_since), 1), "most": state.max_panic_pods}
     if state.delay is not None:
@@ -77,7 +83,7 @@ def recall(entry: Any) -> RevisionMemory | None:
         memory = RevisionMemory(
             metric=str(entry["metric"]),
             newest=newest,
-            values=tuple(_spread([float(one) for one in entry.get("sums", ())], seconds)),
+            values=tuple(_spread([float(one) for one in entry.get("sums", ())], seconds, int(entry.get("part", 1)))),
             panic=None if panic is None else float(panic),
             max_panic_pods=most,
             delay=tuple((float(age), int(pods)) for age, pods in entry.get("delay", ())),
@@ -118,17 +124,14 @@ def _merged(steps: Sequence[tuple[float, int]]) -> list[tuple[float, int]]:
     return [(round(group[-1][0], 1), group[0][1]) for group in groups]
 
 
-def _spread(sums: Sequence[float], seconds: int) -> list[float]:
+def _spread(sums: Sequence[float], seconds: int, part: int) -> list[float]:
     """The second-by-second values that `sums` were made of, as evenly as can be."""
-    if not 0 <= seconds <= WINDOW_MOST or len(sums) > PARTS_MOST or (seconds > 0) != bool(sums):
+    if not 0 <= seconds <= WINDOW_MOST or not 1 <= part <= WINDOW_MOST or len(sums) != math.ceil(seconds / part):
         raise ValueError("no window")
-    part = math.ceil(seconds / PARTS_MOST)
     values: list[float] = []
     for index, total in enumerate(sums):
         length = seconds % part if index == 0 and seconds % part else part
         values += [total / length] * length
-    if len(values) != seconds:
-        raise ValueError("the sums do not make up the window")
     return values
 
 
