@@ -7,5 +7,6 @@ gc.disable()  # what is loaded now stays; looking for garbage in it is a tenth o
 
 from queueproxy.main import main  # noqa: E402
 
+gc.freeze()
 gc.enable()
 sys.exit(main())
