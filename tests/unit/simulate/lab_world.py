@@ -1,8 +1,8 @@
 """Policies, pods and traffic in a line each."""
 
 from array import array
-from itertools import pairwise
 from collections.abc import Sequence
+from itertools import pairwise
 
 from upwell.policy.autoscaler_config import AutoscalerConfig
 from upwell.simulate.distributions import parse_distribution
