@@ -34,6 +34,8 @@ _REQUEST_DROP: Final = _HOP_BY_HOP | {b"x-forwarded-for"}
 _RESPONSE_DROP_BARE: Final = _HOP_BY_HOP | {b"content-length"}
 # A trailer may not change how the message is framed, routed or its connection handled (RFC 9110, 6.5.1).
 _NOT_IN_TRAILERS: Final = _HOP_BY_HOP | {b"content-length", b"host", b"trailer", b"content-encoding", b"content-type"}
+# Announces trailers, which only a chunked body can have.
+_TRAILER: Final = frozenset((b"trailer",))
 # Naming one of these in `Connection` would take away what the next hop must know.
 _NOT_NOMINATED: Final = frozenset((b"close", b"keep-alive", b"upgrade", b"te", b"host", b"content-length"))
 
@@ -82,6 +84,8 @@ def _make_request_head(
     if host is None and fields.get(b"host") != request.host:
         # The target was in absolute form, or the client named no host at all.
         host = request.host or default_host
+    if b"trailer" in fields and not request.chunked:
+        drop = drop | _TRAILER
     own_host = b""
     if host is not None:
         drop = drop | {b"host"}
@@ -128,6 +132,9 @@ def encode_response_head(response: ResponseHead, *, chunked: bool, bare: bool, c
 
 def _make_response_head(response: ResponseHead, chunked: bool, bare: bool, connection: bytes | None) -> bytes:
     ends = b"Transfer-Encoding: chunked\r\n" if chunked else b""
+    drop = _RESPONSE_DROP_BARE if bare else _HOP_BY_HOP
+    if b"trailer" in response.fields and not chunked:
+        drop = drop | _TRAILER
     if connection is not None:
         ends += b"Connection: %b\r\n" % connection
         if connection == b"Upgrade":
@@ -135,7 +142,7 @@ def _make_response_head(response: ResponseHead, chunked: bool, bare: bool, conne
     return b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (
         response.status,
         response.reason,
-        _forwarded_fields(response, _RESPONSE_DROP_BARE if bare else _HOP_BY_HOP),
+        _forwarded_fields(response, drop),
         ends,
     )
 

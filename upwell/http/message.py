@@ -289,8 +289,12 @@ def _read_request_framing(request: RequestHead, fields: dict[bytes, bytes]) -> N
         if request.tokens(b"transfer-encoding") != [b"chunked"]:
             raise BadRequestError(501, "framing", "unsupported transfer encoding")
         request.chunked = True
-    if b"expect" in fields and request.has_body and request.version == HTTP_1_1:
-        request.expects_continue = fields[b"expect"].lower() == b"100-continue"
+    if b"expect" in fields:
+        expected = request.tokens(b"expect")
+        if b"100-continue" in expected:
+            request.expects_continue = request.has_body and request.version == HTTP_1_1
+        elif expected:
+            raise BadRequestError(417, "expect", "only 100-continue can be expected")
 
 
 def _read_connection(request: RequestHead) -> None:

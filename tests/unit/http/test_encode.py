@@ -80,6 +80,13 @@ def test_an_upgrade_is_asked_for_again() -> None:
     assert lines[2:] == ["X-Forwarded-For: 192.0.2.7", "Connection: Upgrade", "Upgrade: WebSocket"]
 
 
+def test_trailers_are_announced_only_where_there_can_be_any() -> None:
+    assert "Trailer: X" not in forwarded("Host: a", "Trailer: X")
+    assert "Trailer: X" in forwarded("Host: a", "Trailer: X", "Transfer-Encoding: chunked", line="POST / HTTP/1.1")
+    assert "Trailer: X" not in answered("Trailer: X", "Content-Length: 2")
+    assert "Trailer: X" in answered("Trailer: X", "Transfer-Encoding: chunked", chunked=True)
+
+
 def test_the_framing_of_the_body_is_kept() -> None:
     assert "Content-Length: 3" in forwarded("Host: a", "Content-Length: 3")
     assert "Transfer-Encoding: chunked" in forwarded("Host: a", "transfer-encoding: CHUNKED")

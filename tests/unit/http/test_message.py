@@ -124,13 +124,21 @@ def test_an_old_client_cannot_upgrade() -> None:
         ("POST / HTTP/1.1", ("Expect: 100-continue", "Content-Length: 0"), False),
         ("GET / HTTP/1.1", ("Expect: 100-continue",), False),
         ("POST / HTTP/1.0", ("Expect: 100-continue", "Content-Length: 3"), False),
-        ("POST / HTTP/1.1", ("Expect: something", "Content-Length: 3"), False),
+        ("POST / HTTP/1.1", ("Expect: other, 100-continue", "Content-Length: 3"), True),
+        ("POST / HTTP/1.1", ("Expect:", "Content-Length: 3"), False),
     ],
 )
 def test_only_a_modern_client_with_a_body_expects_to_be_told_to_continue(
     line: str, fields: tuple[str, ...], expects: bool
 ) -> None:
     assert read(line, "Host: a", *fields).expects_continue is expects
+
+
+def test_an_expectation_that_nobody_knows_is_417() -> None:
+    with pytest.raises(BadRequestError) as caught:
+        read("GET / HTTP/1.1", "Host: a", "Expect: something")
+
+    assert (caught.value.status, caught.value.reason) == (417, "expect")
 
 
 @pytest.mark.parametrize("coding", ["chunked", "CHUNKED", " chunked "])
