@@ -20,18 +20,23 @@ __all__ = ["Endpoints", "admin_endpoints", "metrics_endpoints", "stats_endpoints
 
 Answer = Callable[[Exchange], None]
 METRICS_PATH: Final = b"/metrics"
+READING: Final = (b"GET", b"HEAD")
 
 
 class Endpoints:
-    """An application that answers certain paths itself, whatever the method, and 404 elsewhere."""
+    """An application that answers certain paths itself, and 404 elsewhere."""
 
-    def __init__(self, routes: Mapping[bytes, Answer]) -> None:
+    def __init__(self, routes: Mapping[bytes, Answer], *, read_only: bool = False) -> None:
+        """`read_only`: methods other than GET and HEAD are 405, as in the reference; else all methods are one."""
         self._routes = routes
+        self._read_only = read_only
 
     def request_received(self, exchange: Exchange) -> None:
         answer = self._routes.get(exchange.request.target.partition(b"?")[0])
         if answer is None:
             answer_error(exchange, 404, "not-found", b"404 page not found")
+        elif self._read_only and exchange.request.method not in READING:
+            answer_error(exchange, 405, "method", b"Method Not Allowed", (b"Allow", b"GET, HEAD"))
         else:
             answer(exchange)
 
@@ -70,5 +75,6 @@ def metrics_endpoints(metrics: "RequestMetrics") -> Endpoints:
     from upwell.telemetry.metrics import CONTENT_TYPE as METRICS_TYPE  # loaded with the metrics, if there are any
 
     return Endpoints(
-        {METRICS_PATH: lambda exchange: exchange.respond(200, ((b"Content-Type", METRICS_TYPE),), metrics.render())}
+        {METRICS_PATH: lambda exchange: exchange.respond(200, ((b"Content-Type", METRICS_TYPE),), metrics.render())},
+        read_only=True,
     )

@@ -70,7 +70,8 @@ class Profiling:
                 base + b"profile": lambda exchange: self._begin(exchange, CPU_SECONDS, take_cpu),
                 base + b"heap": lambda exchange: self._begin(exchange, HEAP_SECONDS, take_heap),
                 base + b"goroutine": lambda exchange: exchange.respond(200, TEXT, all_stacks()),
-            }
+            },
+            read_only=True,
         )
 
     def _begin(self, exchange: Exchange, default: float, take: Take) -> None:

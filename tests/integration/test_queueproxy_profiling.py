@@ -51,6 +51,10 @@ async def test_tasks_and_threads_are_listed() -> None:
         assert b"thread MainThread\n" in answer.body
         assert (await proxy.get("/debug/pprof/", port=PROFILES)).status == 200
         assert (await proxy.get("/debug/pprof/trace", port=PROFILES)).status == 404
+        client = await proxy.connect(PROFILES)
+        client.send(b"POST /debug/pprof/ HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+        refused = await client.answer()
+        assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD")
 
 
 async def test_one_profile_is_taken_at_a_time_and_ends_with_its_caller() -> None:

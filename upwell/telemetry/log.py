@@ -59,7 +59,12 @@ class _Output:
             "message": message,
         }
         # The head stands first, and a key of the same name cannot replace it.
-        return json.dumps({**head, **self.fixed, **values, **head}, default=_plain)
+        line = {**head, **self.fixed, **values, **head}
+        try:
+            return json.dumps(line, default=_plain, allow_nan=False)
+        except (TypeError, ValueError):
+            # Not a number, infinite, or with keys that are no text: JSON has none of these, and a line is not lost.
+            return json.dumps({key: _plain(value) for key, value in line.items()})
 
     def _text(self, now: float, level: int, logger: str, message: str, values: Mapping[str, Any]) -> str:
         clock = time.strftime("%H:%M:%S", time.localtime(now)) + _milliseconds(now)

@@ -36,7 +36,7 @@ class TemplateError(ValueError):
 
 @dataclass(slots=True)
 class LogEntry:
-    """What a template can say about one exchange; texts are as the client sent them, read as Latin-1."""
+    """What a template can say about one exchange; texts are as the client sent them."""
 
     method: str
     target: str

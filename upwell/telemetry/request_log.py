@@ -61,14 +61,14 @@ def _entry(exchange: Exchange, seconds: float, revision: LoggedRevision) -> LogE
     request = exchange.request
 
     def header(name: str) -> str:
-        return (request.get(name.encode("latin-1", "replace")) or b"").decode("latin-1")
+        return _text(request.get(name.encode("latin-1", "replace")) or b"")
 
     major, minor = request.version
     return LogEntry(
-        method=request.method.decode("latin-1"),
-        target=request.target.decode("latin-1"),
+        method=_text(request.method),
+        target=_text(request.target),
         protocol=f"HTTP/{major}.{minor}",
-        host=request.host.decode("latin-1"),
+        host=_text(request.host),
         peer=f"{request.peer}:{request.peer_port}",
         request_size=_request_size(request),
         status=final_status(exchange),
@@ -83,6 +83,14 @@ def _entry(exchange: Exchange, seconds: float, revision: LoggedRevision) -> LogE
         pod_ip=revision.pod_ip,
         header=header,
     )
+
+
+def _text(data: bytes) -> str:
+    """What a client sent; there is no rule about its encoding, and most send UTF-8."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 def _request_size(request: RequestHead) -> int:

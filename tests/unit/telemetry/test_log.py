@@ -6,6 +6,8 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from upwell.telemetry import log
 
@@ -96,3 +98,38 @@ def test_a_terminal_gets_readable_text(output: io.StringIO) -> None:
 def test_a_closed_stream_stops_nobody(output: io.StringIO) -> None:
     output.close()
     log.get().error("nobody hears this")
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.binary()
+    | st.builds(ValueError, st.text()),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.tuples(st.integers()), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+
+
+def refuse(constant: str) -> None:
+    raise AssertionError(f"{constant} is not JSON")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(message=st.text(), values=st.dictionaries(st.text(), VALUES, max_size=3))
+def test_a_line_is_json_whatever_the_values_hold(output: io.StringIO, message: str, values: dict[str, object]) -> None:
+    values.pop("self", None)
+    values.pop("message", None)
+    output.seek(0)
+    output.truncate()
+    log.get("part").info(message, **values)
+
+    text = output.getvalue()
+    assert text.count("\n") == 1
+    line = json.loads(text, parse_constant=refuse)
+    assert (line["message"], line["logger"]) == (message, "demo.part")
+    assert line.keys() >= values.keys()
