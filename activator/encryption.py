@@ -19,6 +19,7 @@ from upwell.cluster.informer import Informer, Source
 from upwell.cluster.runtime import running
 from upwell.http import Listener
 from upwell.http.dial import SecureDialer
+from upwell.ports import ConfigError
 from upwell.telemetry import log
 from upwell.tls.dialing import Authorities, NamedDialer
 from upwell.tls.memory import as_files
@@ -35,7 +36,7 @@ DATA_PLANE: Final = "data-plane.knative.dev"
 USER_PREFIX: Final = "kn-user-"
 """With the namespace behind it: the name that the sidecars of one namespace have besides."""
 
-Listen = Callable[[ServingContext], Coroutine[Any, Any, Listener]]
+Listen = Callable[[ServingContext], Coroutine[Any, Any, list[Listener]]]
 
 
 class Encryption:
@@ -51,7 +52,7 @@ class Encryption:
         self._authorities = Authorities()
         self._serving = ServingContext(options)
         self._dialers: dict[str, NamedDialer] = {}
-        self._listener: Listener | None = None
+        self._listeners: list[Listener] = []
         self._on = False
         self._changed = asyncio.Event()
         self._secrets.add_handler(self._secret_changed)
@@ -92,12 +93,18 @@ class Encryption:
         self._changed.clear()
 
     async def _open_or_close(self) -> None:
-        if self._on and self._listener is None and self._serving.has_certificate:
-            self._listener = await self._listen(self._serving)
-            LOG.info("serving TLS", port=self._listener.port)
-        elif not self._on and self._listener is not None:
-            self._listener.close()
-            self._listener = None
+        if self._on and not self._listeners and self._serving.has_certificate:
+            try:
+                self._listeners = await self._listen(self._serving)
+            except (OSError, ConfigError) as error:
+                # What is served in the clear must not end because of it.
+                LOG.error("cannot serve TLS", error=str(error))
+            else:
+                LOG.info("serving TLS", port=self._listeners[0].port)
+        elif not self._on:
+            for listener in self._listeners:
+                listener.close()
+            self._listeners = []
 
     def _secret_changed(self, _old: Object | None, new: Object | None) -> None:
         """A Secret that was deleted is a slip of somebody's hand: what was known stays in use."""

@@ -89,11 +89,13 @@ async def _serve(config: ActivatorConfig, env: Mapping[str, str], client: Client
     )
     visits = Visits(reporter.request_out, clock)
 
-    async def listen_with_tls(serving: ServingContext) -> Listener:
-        (listener, *_) = await _listen(engine, activator, config, names.PORT_TLS, serving)
-        return listener
-
-    encryption = Encryption(client, config.system_namespace, config.tls, clock, listen_with_tls)
+    encryption = Encryption(
+        client,
+        config.system_namespace,
+        config.tls,
+        clock,
+        lambda serving: _listen(engine, activator, config, names.PORT_TLS, serving),
+    )
     network = Network(engine, endpoints, watched.services, encryption.secure_for, cluster_ips=config.cluster_ips)
     network.on_change(lambda: encryption.switch(network.tls))
     background = {
@@ -114,6 +116,8 @@ async def _serve(config: ActivatorConfig, env: Mapping[str, str], client: Client
             identity=config.pod_name,
             clock=clock,
         ).run()
+    if config.workers > 1:
+        background["parent"] = workers.until_orphaned(stop)
     room = WaitingRoom(config.queue_total // config.workers, config.queue_bytes // config.workers)
 
     def configure(name: str) -> None:

@@ -97,7 +97,8 @@ class Network:
         return Reach(
             probe_early=revision.probe_early,
             trusted=trusted,
-            pods=config.mesh_mode != "enabled",
+            # Where there are no cluster IPs, pods are the only way, whatever a mesh is said to do.
+            pods=config.mesh_mode != "enabled" or not self._cluster_ips,
             service=None if trusted else self._service(revision, revision.port_name),
         )
 

@@ -128,6 +128,8 @@ class Traffic:
         self._shared = shared
         self._addresses: dict[str, Address] = {}
         self._metrics = RevisionMetrics(shared.metrics, revision)
+        self._gone: tuple[int, Any, bytes] | None = None
+        """What requests are answered once the revision is gone."""
         self._pumping = False
         """Whether the next batch is due in the loop's next turn."""
 
@@ -189,7 +191,9 @@ class Traffic:
         """The pod could not answer: try again where the failure table allows it, else say so."""
         assert passage.address is not None, "only a forwarded request fails"
         self._leave_pod(passage)
-        if failure.retryable and exchange.attempts < ATTEMPTS_MOST:
+        if self._gone is not None:
+            exchange.respond(*self._gone)
+        elif failure.retryable and exchange.attempts < ATTEMPTS_MOST:
             self._metrics.retries.inc()
             self._metrics.queued.value += 1
             self.throttler.put_back(exchange)
@@ -219,7 +223,8 @@ class Traffic:
         self._pump()
 
     def close(self, status: int, headers: Any, body: bytes) -> None:
-        """The revision is gone: whoever waits for it gets this answer."""
+        """The revision is gone: whoever waits for it gets this answer, and whoever would have to go to another pod."""
+        self._gone = (status, headers, body)
         self.backends.close()
         for exchange in self.throttler.waiting_items():
             exchange.respond(status, headers, body)

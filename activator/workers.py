@@ -31,7 +31,7 @@ from upwell.ports import ConfigError
 from upwell.telemetry import log
 from upwell.telemetry.metrics import CONTENT_TYPE
 
-__all__ = ["serve", "wanted"]
+__all__ = ["serve", "until_orphaned", "wanted"]
 
 LOG: Final = log.get("workers")
 FLAG: Final = "--workers"
@@ -40,6 +40,7 @@ MOST: Final = 256
 STEADY_SECONDS: Final = 10.0
 """A worker that ran for so long is restarted at once when it ends."""
 SCRAPE_SECONDS: Final = 5.0
+PARENT_SECONDS: Final = 1.0
 
 
 def wanted(arguments: list[str], env: Mapping[str, str]) -> int:
@@ -74,6 +75,15 @@ async def serve(count: int, env: Mapping[str, str], stop: asyncio.Event) -> None
         await admin.cleanup()
 
 
+async def until_orphaned(stop: asyncio.Event) -> None:
+    """In a worker: set `stop` when the process that started it is no more, which would leave nobody to do so."""
+    parent = os.getppid()
+    while os.getppid() == parent:  # noqa: ASYNC110 - the kernel tells nobody
+        await asyncio.sleep(PARENT_SECONDS)
+    LOG.error("the process that started this worker is gone: leaving")
+    stop.set()
+
+
 class _Worker:
     """One of the processes, and the socket on which it serves its metrics."""
 
@@ -92,6 +102,8 @@ class _Worker:
         while not self._stopping.is_set():
             began = clock.monotonic()
             self._process = await self._start()
+            if self._stopping.is_set():
+                self._process.terminate()
             status = await self._process.wait()
             if not self._stopping.is_set():
                 LOG.error("a worker has ended and is started again", worker=self.number, status=status)

@@ -102,3 +102,13 @@ async def test_all_workers_drain_before_the_process_ends(world: World) -> None:
     assert [reply.status for reply in await asyncio.gather(*asked)] == [200] * 10
     assert status == 0
     assert all(is_gone(worker) for worker in workers)
+
+
+async def test_workers_leave_when_the_process_that_started_them_is_gone(world: World) -> None:
+    await world.start_activator(ACTIVATOR_WORKERS="2")
+    await until_all_serve(world, 2)
+    workers = await workers_of(world, 2)
+
+    await world.stop_activator(signal.SIGKILL)
+
+    await eventually(lambda: all(is_gone(worker) for worker in workers))

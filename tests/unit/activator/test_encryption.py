@@ -12,6 +12,7 @@ from activator.encryption import Encryption
 from tests.unit.tls.certificates import Authority
 from upwell.clock import FakeClock
 from upwell.http import Listener
+from upwell.ports import ConfigError
 from upwell.tls.serving import ServingContext
 from upwell.tls.settings import TlsOptions
 
@@ -33,11 +34,15 @@ class NotedListener:
 class Story:
     def __init__(self) -> None:
         self.listeners: list[NotedListener] = []
+        self.taken = False
+        """Whether somebody else has the port."""
         self.encryption = Encryption(cast("Any", Silent()), "knative-serving", TlsOptions(), FakeClock(), self.listen)
 
-    async def listen(self, _: ServingContext) -> Listener:
+    async def listen(self, _: ServingContext) -> list[Listener]:
+        if self.taken:
+            raise ConfigError("cannot listen on 0.0.0.0 port 8112: Address already in use")
         self.listeners.append(NotedListener())
-        return cast("Listener", self.listeners[-1])
+        return [cast("Listener", self.listeners[-1])]
 
     def has_secret(self, authority: Authority, **changes: bytes) -> None:
         certificate, key = authority.sign("activator", "data-plane.knative.dev")
@@ -100,6 +105,23 @@ async def test_the_port_opens_once_it_is_wanted_and_there_is_a_certificate(
         told.encryption.switch(True)
         await settle()
         assert len(told.listeners) == 2
+
+
+async def test_a_port_that_is_taken_is_tried_again_and_ends_nothing(
+    authorities: tuple[Authority, Authority],
+) -> None:
+    async with story() as told:
+        told.taken = True
+        told.encryption.switch(True)
+        told.has_secret(authorities[0])
+        await settle()
+        assert told.listeners == []
+
+        told.taken = False
+        told.encryption.switch(True)
+        await settle()
+
+        assert len(told.listeners) == 1
 
 
 async def test_authorities_are_the_secrets_and_those_of_all_bundles(authorities: tuple[Authority, Authority]) -> None:

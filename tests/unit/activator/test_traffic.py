@@ -127,6 +127,22 @@ async def test_requests_for_a_revision_that_is_deleted_are_answered_404() -> Non
         assert b"kn_revision_request_queued{" not in told.metrics.registry.render()
 
 
+async def test_a_request_that_fails_when_its_revision_is_gone_does_not_wait_for_another_pod() -> None:
+    async with story() as told:
+        await told.has_pods("10.0.0.1")
+        request = told.request()
+        await settle()
+        gone = told.revisions.get("default", "hello")
+        assert gone is not None
+        told.revisions._apply("DELETED", gone)
+        assert request.answer is None
+
+        request.fail(REFUSED)
+
+        assert request.answer is not None
+        assert request.answer[0] == 404
+
+
 async def test_requests_wait_until_the_revisions_are_known() -> None:
     async with story(started=False, queue_limit=2) as told:
         early, unknown = told.request(), told.request("Knative-Serving-Namespace: a\r\nKnative-Serving-Revision: b\r\n")
