@@ -9,7 +9,7 @@ SECONDS ?= 300
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit golden integration fuzz bench bench-autoscaler soak load chaos fmt docs clean
+.PHONY: help setup demo test lint unit golden integration fuzz bench bench-autoscaler bench-simulate soak load chaos fmt docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ bench: $(STAMP) ## every figure of the queue-proxy beside its target, HAProxy an
 
 bench-autoscaler: $(STAMP) ## what deciding, collecting, scraping and waking cost, beside their targets
 	$(BIN)/python -m bench.autoscaler $(BENCH_ARGS)
+
+bench-simulate: $(STAMP) ## an hour at 1,000 requests/s, and a day of many functions, through `upwell simulate`
+	$(BIN)/python -m bench.simulate $(BENCH_ARGS)
 
 soak: $(STAMP) ## random faults through one queue-proxy for SECONDS (300); exit 1 if anything grows or is logged
 	$(BIN)/python -m bench.soak --seconds $(SECONDS) $(SOAK_ARGS)
