@@ -1,6 +1,7 @@
 """Requests through a real activator process: cold starts, crowds, failures, and what comes out at the other end."""
 
 import asyncio
+import contextlib
 import signal
 
 import aiohttp
@@ -153,6 +154,43 @@ async def test_a_full_queue_is_answered_503_at_once(world: World) -> None:
     assert reply.headers[names.HEADER_ERROR] == "activator; reason=queue-full; unsent"
     await world.add_pod("full", await FakePod(ready=True).listen())
     assert [reply.status for reply in await asyncio.gather(*waiting)] == [200, 200]
+
+
+async def test_a_crowd_before_one_revision_leaves_places_for_anothers_cold_start(world: World) -> None:
+    for name in ("crowded", "calm"):
+        await world.add_revision(name)
+    await world.start_activator(ACTIVATOR_QUEUE_TOTAL="10")
+    waiting = [asyncio.create_task(world.ask("crowded")) for _ in range(5)]
+    await eventually_metric(world, "kn_revision_request_queued", "crowded", 5)
+
+    refused = await world.ask("crowded")
+    calm = asyncio.create_task(world.ask("calm"))
+    await eventually_metric(world, "kn_revision_request_queued", "calm", 1)
+
+    assert refused.status == 503
+    for name in ("crowded", "calm"):
+        await world.add_pod(name, await FakePod(ready=True).listen())
+    assert [reply.status for reply in await asyncio.gather(*waiting, calm)] == [200] * 6
+
+
+async def test_uploads_that_wait_do_not_use_up_the_memory(world: World) -> None:
+    await world.add_revision("uploads")
+    await world.start_activator(ACTIVATOR_QUEUE_BYTES="100000")
+    first = asyncio.create_task(world.ask("uploads", method="POST", data=b"x" * 1_000_000))
+    await eventually_metric(world, "kn_revision_request_queued", "uploads", 1)
+
+    plain = asyncio.create_task(world.ask("uploads"))
+    # One that comes before enough of the first has been read waits as well; it gives up, and another tries.
+    status = 0
+    while status != 503:
+        with contextlib.suppress(TimeoutError):
+            small = aiohttp.ClientTimeout(total=0.5)
+            status = (await world.ask("uploads", method="POST", data=b"x" * 1000, timeout=small)).status
+
+    await world.add_pod("uploads", await FakePod(ready=True).listen())
+
+    assert (await first).text == "1000000 bytes for /"
+    assert (await plain).status == 200
 
 
 async def test_a_request_that_waits_past_the_revisions_timeout_is_answered_504(world: World) -> None:
