@@ -299,11 +299,3 @@ async def test_a_client_that_left_is_logged_as_such() -> None:
         lines = await eventually(lambda: [line for line in proxy.logged() if "httpRequest" in line])
 
     assert (lines[0]["httpRequest"]["requestUrl"], lines[0]["httpRequest"]["status"]) == ("/left", 499)
-
-
-async def test_a_metrics_protocol_that_is_not_spoken_yet_is_said_at_the_start() -> None:
-    config = '{"requestMetrics": {"protocol": "grpc", "endpoint": "http://collector:4317"}}'
-    async with app() as running, sidecar(running.port, OBSERVABILITY_CONFIG=config) as proxy:
-        assert (await proxy.get()).status == 200
-
-    assert any(line["severity"] == "WARNING" and line.get("protocol") == "grpc" for line in proxy.logged())
