@@ -25,8 +25,9 @@ from upwell.policy.capacity import ScrapeAverage, sample_size, scrape_average
 from upwell.policy.decider import DECISION_TICK
 from upwell.policy.picking import LeastLoadedOfTwo
 from upwell.policy.picking import Pod as Slot
-from upwell.policy.request_stats import RequestStats, StatsReport
-from upwell.policy.throttler import QueueFull, Throttler
+from upwell.policy.request_stats import StatsReport
+from upwell.policy.throttler import QueueFull
+from upwell.simulate.activator import ActivatorLine, ActivatorReports
 from upwell.simulate.fleet import Fleet, SimulatedPod
 from upwell.simulate.policy import PodModel, Policy
 from upwell.simulate.recording import Latencies, Outcome, Point, Timeline, percentile
@@ -35,8 +36,6 @@ from upwell.simulate.traces import Requests
 
 __all__ = ["simulate_requests"]
 
-ACTIVATOR_QUEUE: Final = 10_000
-"""Requests that may wait in the activator for one revision."""
 NOT_ANSWERED: Final = -1.0
 QUEUE_FULL: Final = "activator's queue full"
 SIDECAR_FULL: Final = "pod's queue full"
@@ -53,39 +52,6 @@ def simulate_requests(policy: Policy, pods: PodModel, requests: Requests, seed: 
     return simulation.outcome()
 
 
-class _Line(Throttler[int]):
-    """The activator's throttler, with its choices made from our own random numbers."""
-
-    def __init__(self, container_concurrency: int, rng: random.Random) -> None:
-        super().__init__(container_concurrency, ACTIVATOR_QUEUE)
-        if container_concurrency == 0:
-            self._picker = LeastLoadedOfTwo(rng.random)
-
-
-class _ActivatorReports:
-    """What the activator tells the autoscaler: at once when a revision wakes up, then every second."""
-
-    def __init__(self) -> None:
-        self.stats = RequestStats(0.0)
-        self.tracks = False
-        self._already_told = 0
-
-    def wake(self, now: float) -> ScrapeAverage:
-        """The first request for a quiet revision: the message that starts pods."""
-        self.tracks = True
-        self.stats = RequestStats(now)
-        self._already_told = 1
-        return ScrapeAverage(1.0, 0.0, 1.0, 0.0)
-
-    def report(self, now: float) -> ScrapeAverage:
-        report = self.stats.report(now)
-        concurrency = max(0.0, report.average_concurrency - self._already_told)
-        count = report.request_count - self._already_told
-        self._already_told = 0
-        self.tracks = report.average_concurrency > 0 or self.stats.in_flight > 0
-        return ScrapeAverage(concurrency, 0.0, count, 0.0)
-
-
 class _Simulation:
     def __init__(self, policy: Policy, pods: PodModel, requests: Requests, seed: int) -> None:
         self._policy = policy
@@ -94,10 +60,10 @@ class _Simulation:
         self._latencies = array("d", [NOT_ANSWERED]) * len(requests.arrivals)
         self._scaling = Scaling(policy.settings)
         self._fleet = Fleet(policy.container_concurrency, pods.cold_start, random.Random(f"pods {seed}"))
-        self._line = _Line(policy.container_concurrency, random.Random(f"activator {seed}"))
+        self._line = ActivatorLine(policy.container_concurrency, random.Random(f"activator {seed}"))
         self._gateway = LeastLoadedOfTwo(random.Random(f"gateway {seed}").random)
         self._scrapes = random.Random(f"scrapes {seed}")
-        self._activator = _ActivatorReports()
+        self._activator = ActivatorReports()
         self._direct_slots: dict[str, Slot] = {}
         self._direct = False
         """Whether requests go straight to a pod."""
@@ -116,6 +82,9 @@ class _Simulation:
         self._second = 0
         self._peak_pods = 0
         self._timeline = Timeline()
+        self._noted: Point | None = None
+        self._held: Point | None = None
+        """A point that says the same as the one before, and is added when something changes."""
         self._pods = [(0.0, self._scaling.replicas)]
         self._seen = 0
         self._now = 0.0
@@ -142,6 +111,7 @@ class _Simulation:
                 if self._next == len(self._arrivals) and self._at_rest(until - last):
                     break
         self._pods.append((self._now, len(self._fleet.ready)))
+        self._note_held()
         self._fleet.close(self._now)
 
     def _pass_traffic(self, until: float) -> None:
@@ -345,23 +315,33 @@ class _Simulation:
                 self._second = second + 1
 
     def _note(self, now: float) -> None:
+        """A point of the timeline, unless it would say the same as the one before."""
         fleet, scaling = self._fleet, self._scaling
-        in_system = self._next - self._ended
-        self._timeline.add(
-            Point(
-                now,
-                len(fleet.ready),
-                fleet.starting,
-                fleet.draining,
-                scaling.desired,
-                in_system,
-                self._line.waiting + len(self._in_sidecar),
-                self._next - self._seen,
-                scaling.in_panic,
-                not self._direct,
-            )
+        point = Point(
+            now,
+            len(fleet.ready),
+            fleet.starting,
+            fleet.draining,
+            scaling.desired,
+            self._next - self._ended,
+            self._line.waiting + len(self._in_sidecar),
+            self._next - self._seen,
+            scaling.in_panic,
+            not self._direct,
         )
         self._seen = self._next
+        if self._noted is not None and point.arrivals == 0 and point[1:] == self._noted[1:]:
+            self._held = point
+            return
+        self._note_held()
+        self._timeline.add(point)
+        self._noted = point
+
+    def _note_held(self) -> None:
+        """The last moment of a stretch in which nothing changed."""
+        if self._held is not None:
+            self._timeline.add(self._held)
+            self._held = None
 
     # The end.
 
