@@ -123,7 +123,12 @@ def _read_config(path: Path) -> dict[str, str]:
         content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CommandError(f"{path}: no such file", f"name a YAML file with {CONFIG_MAP}") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        problem = getattr(error, "problem", None) or "it cannot be read"
+        raise CommandError(f"{where}: not YAML: {problem}", "check the indentation and quotes there") from error
+    except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"{path}: cannot be read: {error}") from error
     data = content.get("data", {}) if isinstance(content, dict) and content.get("kind") == "ConfigMap" else content
     if not isinstance(data, dict) or any(isinstance(value, (dict, list)) for value in data.values()):

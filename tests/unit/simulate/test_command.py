@@ -163,6 +163,14 @@ def test_a_policy_that_the_cluster_would_refuse_is_refused_in_its_words(
     assert f"{file}:1: expected 6s <= 5s <= 1h0m0s: spec.template.metadata" in capsys.readouterr().err
 
 
+def test_a_config_that_is_no_yaml_is_refused_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("data:\n  a: [\n")
+
+    assert main(["simulate", service(tmp_path), "--generate", "steady:rate=1", "--config", str(config)]) == 1
+    assert capsys.readouterr().err.startswith(f"Error: {config}:3: not YAML")
+
+
 def test_a_class_that_does_not_scale_on_requests_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = service(tmp_path, annotations="autoscaling.knative.dev/class: hpa.autoscaling.knative.dev")
 
