@@ -9,6 +9,7 @@ current, so that it can take over at once, and hands on statistics that only it 
 """
 
 import asyncio
+from collections import deque
 from typing import Final
 
 from autoscaler.activator_probe import ActivatorProbe
@@ -69,6 +70,8 @@ from upwell.telemetry.server import serve_metrics
 __all__ = ["Autoscaler"]
 
 LOG: Final = log.get()
+EARLY_MOST: Final = 10_000
+"""Statistics; more than arrive until the first list of config maps."""
 
 
 class Autoscaler:
@@ -83,6 +86,8 @@ class Autoscaler:
         self.metrics = AutoscalerMetrics(self.registry)
         self._ownership = Ownership()
         self._forwarder: Forwarder | None = None
+        self._early: deque[WireStatMessage] = deque(maxlen=EARLY_MOST)
+        """What came before it is known which buckets there are."""
         self._memory = Memory(client, config.system_namespace, self._timeline.now, clock)
         self._follow_cluster()
         self._measure()
@@ -256,8 +261,12 @@ class Autoscaler:
         if self._ownership.owns(bucket):
             if self._collector.record(revision, self._timeline.moment_of(stat.timestamp), stat):
                 self._deciders.poke(revision, stat.average_concurrent_requests)
-        elif alone and self._forwarder is not None:
-            self._forwarder.send(bucket, stamped(*revision, stat, int(self._timeline.now())))
+        elif alone:
+            message = stamped(*revision, stat, int(self._timeline.now()))
+            if self._forwarder is None:
+                self._early.append(message)
+            else:
+                self._forwarder.send(bucket, message)
 
     def _deliver(self, message: WireStatMessage) -> None:
         """What was to be handed on, and has become ours meanwhile."""
@@ -314,6 +323,9 @@ class Autoscaler:
             self.metrics,
             self._clock,
         )
+        for message in self._early:
+            self._forwarder.send(self._ownership.buckets.of(Key(message.namespace, message.name)), message)
+        self._early.clear()
         lead = self._leading.lead
         async with asyncio.TaskGroup() as group:
             group.create_task(self._forwarder.run(), name="forwarder")

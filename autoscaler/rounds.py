@@ -24,6 +24,8 @@ class Rounds:
         self._clock = clock
         self._slots: list[dict[Key, None]] = [{} for _ in range(round(period / SLOT_SECONDS))]
         self._slot_of: dict[Key, int] = {}
+        self.due = clock.monotonic()
+        """When the turns that are being taken were due; those of a key are exactly a period apart."""
 
     def add(self, key: Key) -> None:
         if key not in self._slot_of:
@@ -41,13 +43,13 @@ class Rounds:
 
         Slots that something else held up are made up for; after a standstill of a whole period, its turns are skipped.
         """
-        due = self._clock.monotonic()
+        self.due = self._clock.monotonic()
         while True:
             for slot in self._slots:
                 for key in list(slot):
                     turn(key)
-                due += SLOT_SECONDS
+                self.due += SLOT_SECONDS
                 now = self._clock.monotonic()
-                if now - due > len(self._slots) * SLOT_SECONDS:
-                    due = now
-                await self._clock.sleep(due - now)
+                if now - self.due > len(self._slots) * SLOT_SECONDS:
+                    self.due = now
+                await self._clock.sleep(self.due - now)

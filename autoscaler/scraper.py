@@ -149,13 +149,15 @@ class Scraper:
 
     async def _scrape(self, key: Key, collection: Collection, target: _Target) -> None:
         began = self._clock.monotonic()
+        # The second that it was due in: else two late ones would count double, and none the second after.
+        second = self._timeline.at(self._rounds.due)
         try:
             stats, total = await self._sample(key, collection, target)
         except (ScrapeFailed, ServiceFailed) as error:
             self._metrics.scrapes_failed.inc()
             self._note(key, collection, str(error))
         else:
-            collection.record(self._timeline.now(), scrape_average(stats, total))
+            collection.record(second, scrape_average(stats, total))
             self._note(key, collection, None)
         finally:
             self._busy.discard(key)

@@ -36,6 +36,10 @@ class Timeline:
     def now(self) -> float:
         return self._offset + self._clock.monotonic()
 
+    def at(self, monotonic: float) -> float:
+        """The Unix time that stands for a time of the monotonic clock."""
+        return self._offset + monotonic
+
     def moment_of(self, timestamp: float) -> float:
         """When something happened that another machine stamped with `timestamp` Unix seconds; 0 is no stamp.
 

@@ -336,7 +336,7 @@ def _restarted(before: Revision, entry: object, gap: int, *, complete: bool) -> 
     revision = replace(before, now=before.now + gap, seen=[])
     revision.pods = before.pods
     if memory is not None:
-        memory.replay(revision.collection, revision.now - 1)
+        memory.replay(revision.collection, revision.now)
     revision.state = resume(before.spec, before.pods, before.pods, memory, complete, revision.now - 1)
     return revision
 

@@ -46,8 +46,8 @@ class RevisionMemory:
     """(age, pods), the oldest and highest first."""
 
     def replay(self, collection: Collection, now: float) -> None:
-        """Fill the windows of a new `collection` as of Unix time `now`."""
-        collection.replay(self.metric, math.floor(now) - self.newest, self.values, now)
+        """Fill the windows of a new `collection` up to the second before Unix time `now`, which may yet be reported."""
+        collection.replay(self.metric, math.floor(now) - max(1, self.newest), self.values, now)
 
 
 def remember(
