@@ -14,6 +14,7 @@ from upwell.api.config_leader_election import parse_leader_election
 from upwell.api.config_network import parse_network
 from upwell.api.config_observability import parse_observability
 from upwell.api.field_errors import Denied
+from upwell.api.names import LABEL_PART_OF, PART_OF
 from upwell.api.objects import Object, annotations_of, labels_of, name_of
 from upwell.api.settings import Settings
 from upwell.policy.autoscaler_config import parse_autoscaler_config
@@ -21,7 +22,6 @@ from upwell.ports import ConfigError
 
 __all__ = ["validate_config_map"]
 
-LABEL_PART_OF: Final = "app.kubernetes.io/name"
 ANNOTATION_CHECKSUM: Final = "knative.dev/example-checksum"
 EXAMPLE: Final = "_example"
 _LOG_LEVELS: Final = ("debug", "info", "warn", "error", "dpanic", "panic", "fatal")
@@ -51,7 +51,7 @@ _PARSERS: Final[Mapping[str, Callable[[Mapping[str, str]], Any]]] = {
 def validate_config_map(config_map: Object) -> None:
     """Raise Denied when it is one of ours, by its label, and cannot be used."""
     parse = _PARSERS.get(name_of(config_map))
-    if parse is None or labels_of(config_map).get(LABEL_PART_OF) != "knative-serving":
+    if parse is None or labels_of(config_map).get(LABEL_PART_OF) != PART_OF:
         return
     data: Mapping[str, str] = config_map.get("data") or {}
     checksum = annotations_of(config_map).get(ANNOTATION_CHECKSUM)

@@ -14,7 +14,7 @@ _DOMAIN_TEMPLATE: Final = "{{.Name}}.{{.Namespace}}.{{.Domain}}"
 _TAG_TEMPLATE: Final = "{{.Tag}}-{{.Name}}"
 _HTTP_OPTIONS: Final = {"enabled": "Enabled", "redirected": "Redirected", "disabled": ""}
 _SWITCH: Final = {"enabled": "enabled", "disabled": ""}
-_MESH: Final = {"auto": "auto", "enabled": "enabled", "disabled": "disabled"}
+_MESH_MODES: Final = ("auto", "enabled", "disabled")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,7 @@ def parse_network(data: Mapping[str, str]) -> NetworkConfig:
         default_external_scheme=settings.text("default-external-scheme", "http", "defaultExternalScheme"),
         external_port=settings.integer("external-port", 0, high=65535),
         system_internal_tls=_internal_tls(settings),
-        mesh_mode=settings.choice("mesh-compatibility-mode", "auto", _MESH),
+        mesh_mode=_mesh_mode(settings),
         mesh_pod_addressability=settings.flag("enable-mesh-pod-addressability", False),
         autocreate_domain_claims=settings.flag(
             "autocreate-cluster-domain-claims", False, "autocreateClusterDomainClaims"
@@ -73,6 +73,12 @@ def _template(settings: Settings, key: str, default: str, alias: str) -> Templat
     if "/" in host or not host:
         raise settings.error(key, f'must make a host name without a path, not "{host}"')
     return template
+
+
+def _mesh_mode(settings: Settings) -> str:
+    """What is no mode means the default, as the contract has it."""
+    mode = settings.text("mesh-compatibility-mode").lower()
+    return mode if mode in _MESH_MODES else "auto"
 
 
 def _internal_tls(settings: Settings) -> bool:

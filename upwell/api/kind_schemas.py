@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 from typing import Final
 
-from upwell.api.pod_schema import POD_FIELDS
+from upwell.api.pod_schema import OBJECT_REFERENCE_NAME, POD_FIELDS
 from upwell.api.resources import (
+    CERTIFICATE,
     CONFIGURATION,
+    DOMAIN_CLAIM,
+    DOMAIN_MAPPING,
+    IMAGE,
     INGRESS,
     METRIC,
     POD_AUTOSCALER,
@@ -127,5 +131,14 @@ SPECS: Final[Mapping[Resource, Shape]] = {
         numActivators=INTEGER,
     ),
     INGRESS: struct(httpOption=STRING, tls=list_of(_TLS), rules=list_of(_RULE)),
+    DOMAIN_MAPPING: struct(
+        ref=defaulted(
+            struct(kind=STRING, namespace=STRING, name=STRING, apiVersion=STRING, group=STRING, address=STRING), {}
+        ),
+        tls=struct(secretName=defaulted(STRING, "")),
+    ),
+    CERTIFICATE: struct(dnsNames=list_of(STRING), domain=STRING, secretName=STRING),
+    DOMAIN_CLAIM: struct(namespace=STRING),
+    IMAGE: struct(image=STRING, serviceAccountName=STRING, imagePullSecrets=list_of(OBJECT_REFERENCE_NAME)),
 }
 """By resource, the shape of `spec`."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["BY_KIND", "RESOURCES", "Resource"]
+__all__ = ["BY_KIND", "KNATIVE_RESOURCES", "RESOURCES", "Resource"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ _INTERNAL: Final = ("knative-internal",)
 _SERVING: Final = "serving.knative.dev"
 _AUTOSCALING: Final = "autoscaling.internal.knative.dev"
 _NETWORKING: Final = "networking.internal.knative.dev"
+_CACHING: Final = "caching.internal.knative.dev"
 
 NAMESPACE: Final = Resource("", "v1", "namespaces", "Namespace", False, ("ns",))
 POD: Final = Resource("", "v1", "pods", "Pod", short_names=("po",), categories=("all",))
@@ -67,6 +68,7 @@ SERVICE: Final = Resource(_SERVING, "v1", "services", "Service", True, ("kservic
 CONFIGURATION: Final = Resource(_SERVING, "v1", "configurations", "Configuration", True, ("config", "cfg"), _KNATIVE)
 REVISION: Final = Resource(_SERVING, "v1", "revisions", "Revision", True, ("rev",), _KNATIVE)
 ROUTE: Final = Resource(_SERVING, "v1", "routes", "Route", True, ("rt",), _KNATIVE)
+DOMAIN_MAPPING: Final = Resource(_SERVING, "v1beta1", "domainmappings", "DomainMapping", True, ("dm",), _KNATIVE)
 POD_AUTOSCALER: Final = Resource(
     _AUTOSCALING, "v1alpha1", "podautoscalers", "PodAutoscaler", True, ("kpa", "pa"), _INTERNAL
 )
@@ -75,6 +77,11 @@ SERVERLESS_SERVICE: Final = Resource(
     _NETWORKING, "v1alpha1", "serverlessservices", "ServerlessService", True, ("sks",), _INTERNAL
 )
 INGRESS: Final = Resource(_NETWORKING, "v1alpha1", "ingresses", "Ingress", True, ("kingress", "king"), _INTERNAL)
+CERTIFICATE: Final = Resource(_NETWORKING, "v1alpha1", "certificates", "Certificate", True, ("kcert",), _INTERNAL)
+DOMAIN_CLAIM: Final = Resource(
+    _NETWORKING, "v1alpha1", "clusterdomainclaims", "ClusterDomainClaim", False, ("cdc",), _INTERNAL, has_status=False
+)
+IMAGE: Final = Resource(_CACHING, "v1alpha1", "images", "Image", True, (), _INTERNAL)
 
 RESOURCES: Final = (
     NAMESPACE,
@@ -94,9 +101,15 @@ RESOURCES: Final = (
     CONFIGURATION,
     REVISION,
     ROUTE,
+    DOMAIN_MAPPING,
     POD_AUTOSCALER,
     METRIC,
     SERVERLESS_SERVICE,
     INGRESS,
+    CERTIFICATE,
+    DOMAIN_CLAIM,
+    IMAGE,
 )
+KNATIVE_RESOURCES: Final = tuple(resource for resource in RESOURCES if resource.group.endswith(".knative.dev"))
+"""The kinds that a cluster knows through resource definitions."""
 BY_KIND: Final = {(resource.api_version, resource.kind): resource for resource in RESOURCES}

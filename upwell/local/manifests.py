@@ -111,7 +111,12 @@ def config_maps(gateway_port: int) -> list[Object]:
         "config-logging": {},
         "config-gc": {},
     }
-    return [new_object(CONFIG_MAP, names.SYSTEM_NAMESPACE, name, data=data) for name, data in contents.items()]
+    # By this label admission knows its own, and checks what is edited.
+    metadata = {"labels": {names.LABEL_PART_OF: names.PART_OF}}
+    return [
+        new_object(CONFIG_MAP, names.SYSTEM_NAMESPACE, name, metadata=metadata, data=data)
+        for name, data in contents.items()
+    ]
 
 
 def forced_keys(gateway_port: int) -> Mapping[str, Mapping[str, str]]:

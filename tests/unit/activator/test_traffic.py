@@ -329,7 +329,7 @@ async def test_with_internal_tls_the_service_has_a_port_of_its_own_too() -> None
 async def test_settings_that_cannot_be_read_change_nothing() -> None:
     async with story(concurrency=0) as told:
         await told.has_pods("10.0.0.1")
-        told.network.configure({"mesh-compatibility-mode": "sometimes", "system-internal-tls": "enabled"})
+        told.network.configure({"enable-mesh-pod-addressability": "sometimes", "system-internal-tls": "enabled"})
         request = told.request()
         await settle()
 

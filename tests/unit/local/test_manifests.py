@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from upwell.api.config_maps import validate_config_map
 from upwell.local import manifests
 from upwell.local.runtime.images import command_for
 from upwell.local.runtime.ports import declared_ports
@@ -49,3 +50,9 @@ def test_the_port_in_urls_follows_the_gateways() -> None:
 
     assert network["data"]["external-port"] == "8123"
     assert manifests.forced_keys(8123)["config-network"].items() <= network["data"].items()
+
+
+def test_config_maps_are_labelled_so_that_edits_are_checked_and_pass_that_check_themselves() -> None:
+    for config_map in manifests.config_maps(8123):
+        assert config_map["metadata"]["labels"] == {"app.kubernetes.io/name": "knative-serving"}
+        validate_config_map(config_map)

@@ -45,6 +45,10 @@ _KINDS: Final[Mapping[str, str]] = {
     "PodAutoscaler": "How many pods a Revision wants, and by which metric.",
     "Metric": "What is measured for a PodAutoscaler.",
     "ServerlessService": "Where the requests of a Revision go: to its pods, or to the activator.",
+    "DomainMapping": "A domain of one's own, which is the object's name, for a Service.",
+    "Certificate": "A key and a certificate for some names, put into a Secret by an issuer.",
+    "ClusterDomainClaim": "Which namespace a domain, the object's name, belongs to.",
+    "Image": "An image that nodes may fetch before it is needed.",
     "Ingress": "The rules by which a gateway routes hosts and paths.",
 }
 _FIELDS: Final[Mapping[str, str]] = {
