@@ -51,14 +51,14 @@ def test_an_app_that_burns_cpu_is_scaled_up_and_down_again(tmp_path: Path) -> No
     (folder / "burner.py").write_text(BURNER)
     with running(folder, "service.yaml") as up, up.client("burner") as client:
         assert client.get("/").text == "ok"
-        assert scaled(up) == ("1", "True")
+        eventually(lambda: scaled(up) == ("1", "True"), seconds=60, every=0.3)
 
         (folder / "burning").touch()
-        eventually(lambda: scaled(up) == ("2", "True"), seconds=40, every=0.3)
+        eventually(lambda: scaled(up) == ("2", "True"), seconds=60, every=0.3)
         assert client.get("/").text == "ok"
 
         (folder / "burning").unlink()
-        eventually(lambda: scaled(up) == ("1", "True"), seconds=40, every=0.3)
+        eventually(lambda: scaled(up) == ("1", "True"), seconds=60, every=0.3)
         shown = up.kubectl("get", "hpa", "-o", "jsonpath={.items[0].spec.metrics[0].resource.target}")
         assert '"averageUtilization":10' in shown
         assert client.get("/").text == "ok"
