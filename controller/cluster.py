@@ -66,11 +66,16 @@ class Cluster:
         except AlreadyExists:
             return await self.client.get(resource, name_of(obj), namespace_of(obj)), False
 
-    async def delete(self, resource: Resource, obj: Object) -> None:
-        """Delete this very object; one that is gone already is fine."""
+    async def delete(self, resource: Resource, obj: Object, *, unchanged: bool = False) -> None:
+        """Delete this very object; one that is gone already is fine. `unchanged`: raise Conflict when it changed."""
+        metadata = obj["metadata"]
         try:
             await self.client.delete(
-                resource, name_of(obj), namespace_of(obj), uid=str(obj["metadata"].get("uid") or "")
+                resource,
+                name_of(obj),
+                namespace_of(obj),
+                uid=str(metadata.get("uid") or ""),
+                resource_version=str(metadata.get("resourceVersion") or "") if unchanged else "",
             )
         except NotFound:
             pass

@@ -1,15 +1,20 @@
 """All reconcilers, put together over one client and one set of caches.
 
 controllers = Controllers(client, ConfigMaps(client, "knative-serving"), clock)
-async with running(controllers.tasks()): ...
+async with running(controllers.running()): ...
+
+They run in every replica; which objects each may act on is settled by `duties`.
 """
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from typing import Any, Final
 
 from controller.cluster import Cluster, make_informers
+from controller.collector import COMPONENT as COLLECTOR_COMPONENT
+from controller.collector import RevisionCollector
 from controller.configuration import COMPONENT as CONFIGURATION_COMPONENT
 from controller.configuration import ConfigurationController
+from controller.duties import Duty
 from controller.labeler import Labeler
 from controller.revision.reconciler import COMPONENT as REVISION_COMPONENT
 from controller.revision.reconciler import RevisionController
@@ -24,11 +29,16 @@ from upwell.clock import Clock, SystemClock
 from upwell.cluster.client import Client
 from upwell.cluster.configmaps import ConfigMaps
 from upwell.cluster.events import EventRecorder
-from upwell.cluster.reconciler import Reconciler
 
 __all__ = ["Controllers"]
 
-_COMPONENTS: Final = (SERVICE_COMPONENT, CONFIGURATION_COMPONENT, REVISION_COMPONENT, ROUTE_COMPONENT)
+_COMPONENTS: Final = (
+    SERVICE_COMPONENT,
+    CONFIGURATION_COMPONENT,
+    REVISION_COMPONENT,
+    ROUTE_COMPONENT,
+    COLLECTOR_COMPONENT,
+)
 
 
 class Controllers:
@@ -58,13 +68,16 @@ class Controllers:
             system_namespace=system_namespace,
             workers=workers,
         )
-        self._queues: Mapping[str, Reconciler] = {
-            "services": ServiceController(cluster).queue,
-            "configurations": ConfigurationController(cluster).queue,
-            "revisions": RevisionController(cluster).queue,
-            "routes": RouteController(cluster).queue,
-            "labels": Labeler(cluster).queue,
-        }
+        queues = (
+            ("service", SERVICE, ServiceController(cluster).queue),
+            ("configuration", CONFIGURATION, ConfigurationController(cluster).queue),
+            ("revision", REVISION, RevisionController(cluster).queue),
+            ("route", ROUTE, RouteController(cluster).queue),
+            ("labeler", ROUTE, Labeler(cluster).queue),
+            ("gc", CONFIGURATION, RevisionCollector(cluster).queue),
+        )
+        self.duties = tuple(Duty(name, queue, self._informers[resource]) for name, resource, queue in queues)
+        """What there is to do, each for those who hold its Leases."""
 
     @property
     def synced(self) -> bool:
@@ -76,24 +89,16 @@ class Controllers:
         for informer in self._informers.values():
             await informer.wait_synced()
 
-    def following(self) -> dict[str, Coroutine[Any, Any, None]]:
-        """What keeps the caches current, in a leader and in those that wait to be one."""
+    def running(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """What keeps the caches current, and the workers, which wait until they hold something to work on."""
         copies = {
             f"copy of {resource.base_path} {resource.plural}": informer.run()
             for resource, informer in self._informers.items()
         }
-        return {**copies, "copy of config maps": self._config_maps.run()}
+        work = {f"{duty.name} reconciler": duty.queue.run() for duty in self.duties}
+        events = {f"events of {name}": recorder.run() for name, recorder in self._recorders.items()}
+        return {**copies, **work, **events, "copy of config maps": self._config_maps.run()}
 
-    def reconciling(self) -> dict[str, Coroutine[Any, Any, None]]:
-        """What acts, in the leader alone, and not before the caches are filled."""
-        for resource, name in (
-            (SERVICE, "services"),
-            (CONFIGURATION, "configurations"),
-            (REVISION, "revisions"),
-            (ROUTE, "routes"),
-            (ROUTE, "labels"),
-        ):
-            for obj in self._informers[resource].list():
-                self._queues[name].enqueue_object(obj)
-        work = {f"{name} reconciler": queue.run() for name, queue in self._queues.items()}
-        return {**work, **{f"events of {name}": recorder.run() for name, recorder in self._recorders.items()}}
+    def acting(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """Everything there is to do, without asking who else does it; not before the caches are filled."""
+        return {f"{duty.name} alone": duty.lead(duty.divide(1)[0]) for duty in self.duties}

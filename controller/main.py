@@ -3,8 +3,8 @@
     Service ─> Configuration ─> Revision ─> Deployment, PodAutoscaler
        └─────> Route ─────────────────────> Ingress, placeholder Services
 
-It follows the cluster from the start and takes part in leader election; the leader acts. Everything it does follows
-from what it reads, so that it may be killed at any time and carries on where it was.
+It follows the cluster from the start and takes part in the election for each duty; who is elected acts. All it does
+follows from what it reads, so that it may be killed at any time and carries on where it was.
 """
 
 import asyncio
@@ -13,11 +13,12 @@ from typing import Final
 
 from controller.config import VARIABLES, ProcessConfig
 from controller.controllers import Controllers
+from controller.duties import stand_for_election
 from controller.health import serve_health
 from upwell.clock import Clock, SystemClock
 from upwell.cluster.client import Client
 from upwell.cluster.configmaps import ConfigMaps
-from upwell.cluster.election import CONFIG_MAP, candidate, free_lease_of_gone_pod
+from upwell.cluster.election import CONFIG_MAP
 from upwell.cluster.runtime import run_component, running
 from upwell.telemetry import log
 from upwell.telemetry.metrics import Registry
@@ -25,7 +26,6 @@ from upwell.telemetry.metrics import Registry
 __all__ = ["main", "serve"]
 
 LOG: Final = log.get()
-LEASE: Final = "controller"
 
 
 def main() -> None:
@@ -62,8 +62,8 @@ async def _run(config: ProcessConfig, client: Client, clock: Clock, stop: asynci
     registry.gauge_from("upwell_controller_synced", "Whether every cache is filled.", lambda: float(controllers.synced))
     health = await serve_health(registry, lambda: controllers.synced, config.ports.bind_host, config.health_ports())
     try:
-        tasks = controllers.following() | {
-            "election": _stand_for_election(config, client, clock, config_maps, controllers)
+        tasks = controllers.running() | {
+            "elections": _stand_for_election(config, client, clock, config_maps, controllers)
         }
         async with running(tasks):
             LOG.info("started", identity=config.identity)
@@ -75,15 +75,10 @@ async def _run(config: ProcessConfig, client: Client, clock: Clock, stop: asynci
 async def _stand_for_election(
     config: ProcessConfig, client: Client, clock: Clock, config_maps: ConfigMaps, controllers: Controllers
 ) -> None:
-    await config_maps.wait_synced()
+    """For each duty by itself, as soon as there is something to judge by."""
+    await controllers.wait_synced()
     times = config_maps.get(CONFIG_MAP)
-    elector = candidate(client, LEASE, config.system_namespace, config.identity, times, clock)
-
-    async def lead() -> None:
-        await controllers.wait_synced()
-        async with asyncio.TaskGroup() as group:
-            for name, work in controllers.reconciling().items():
-                group.create_task(work, name=name)
-
-    await free_lease_of_gone_pod(client, LEASE, config.system_namespace)
-    await elector.run(lead)
+    async with asyncio.TaskGroup() as group:
+        for duty in controllers.duties:
+            elections = stand_for_election(client, config.system_namespace, config.identity, times, duty, clock)
+            group.create_task(elections, name=f"elections for {duty.name}")

@@ -12,6 +12,7 @@ from upwell.api.config_defaults import DefaultsConfig, parse_defaults
 from upwell.api.config_deployment import DeploymentConfig, parse_deployment
 from upwell.api.config_domain import DomainConfig, parse_domain
 from upwell.api.config_features import FeaturesConfig, parse_features
+from upwell.api.config_gc import GcConfig, parse_gc
 from upwell.api.config_network import NetworkConfig, parse_network
 from upwell.api.config_observability import ObservabilityConfig, parse_observability
 from upwell.api.configs import KindsConfig
@@ -29,6 +30,7 @@ _PARSERS: Final[Mapping[str, Callable[[Mapping[str, str]], Any]]] = {
     "config-deployment": parse_deployment,
     "config-domain": parse_domain,
     "config-features": parse_features,
+    "config-gc": parse_gc,
     "config-logging": dict,
     "config-network": parse_network,
     "config-observability": parse_observability,
@@ -76,6 +78,10 @@ class Settings:
     @property
     def features(self) -> FeaturesConfig:
         return self._get("config-features", FeaturesConfig)
+
+    @property
+    def gc(self) -> GcConfig:
+        return self._get("config-gc", GcConfig)
 
     @property
     def network(self) -> NetworkConfig:

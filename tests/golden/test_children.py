@@ -64,9 +64,9 @@ async def test_children_are_as_recorded(case: Mapping[str, Any], client: Client)
     await world.prepare(RECORDS["baseline_config"])
     controllers = Controllers(client, ConfigMaps(client, "knative-serving"))
     try:
-        async with running(controllers.following()):
+        async with running(controllers.running()):
             await controllers.wait_synced()
-            async with running(controllers.reconciling()):
+            async with running(controllers.acting()):
                 differing = await differences(world, case)
     finally:
         await world.restore()

@@ -140,12 +140,21 @@ class Client:
         return _object(await self._connection.request("PATCH", path, body=patch, headers={"Content-Type": kind.value}))
 
     async def delete(
-        self, resource: Resource, name: str, namespace: str = "", *, uid: str = "", propagation: str = "Background"
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str = "",
+        *,
+        uid: str = "",
+        resource_version: str = "",
+        propagation: str = "Background",
     ) -> None:
-        """Ask for an object's deletion; with `uid`, raise Conflict when the name is another object's by now."""
+        """Ask for an object's deletion; raise Conflict when by now the name is that of an object with another `uid`,
+        or the object is in another version, where these are given."""
         options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
-        if uid:
-            options["preconditions"] = {"uid": uid}
+        conditions = {"uid": uid, "resourceVersion": resource_version}
+        if any(conditions.values()):
+            options["preconditions"] = {name: value for name, value in conditions.items() if value}
         await self._connection.request("DELETE", resource.path(namespace, name), body=options)
 
     async def raw(

@@ -34,6 +34,20 @@ class Reconciler:
         self._workers = workers
         self._queue = WorkQueue(clock or SystemClock())
         self._log = log.get(name)
+        self._is_ours: Callable[[Key], bool] = lambda key: True
+        self._under_way: dict[Key, asyncio.Timeout] = {}
+
+    def limit_to(self, is_ours: Callable[[Key], bool]) -> None:
+        """Pass over keys that are another replica's to work on, as `is_ours` tells when their turn comes."""
+        self._is_ours = is_ours
+
+    async def break_off(self) -> None:
+        """End the work on keys that are not ours any more, and return when it has ended."""
+        given_up = [(key, scope) for key, scope in self._under_way.items() if not self._is_ours(key)]
+        for _, scope in given_up:
+            scope.reschedule(asyncio.get_running_loop().time())
+        while any(self._under_way.get(key) is scope for key, scope in given_up):
+            await asyncio.sleep(0)
 
     def enqueue(self, key: Key) -> None:
         self._queue.add(key)
@@ -77,9 +91,19 @@ class Reconciler:
                 self._queue.done(key)
 
     async def _reconcile_one(self, key: Key) -> None:
+        if not self._is_ours(key):
+            self._queue.forget(key)
+            return
         try:
-            async with asyncio.timeout(RECONCILE_SECONDS):
-                again = await self._reconcile(key)
+            async with asyncio.timeout(RECONCILE_SECONDS) as scope:
+                self._under_way[key] = scope
+                try:
+                    again = await self._reconcile(key)
+                finally:
+                    del self._under_way[key]
+        except TimeoutError as error:
+            if self._is_ours(key):
+                self._failed(key, error)
         except Conflict:
             self._queue.add_rate_limited(key)
         except Exception as error:

@@ -131,10 +131,19 @@ class FakeApi(Client):
         return self._keep(resource, merged, "MODIFIED")
 
     async def delete(
-        self, resource: Resource, name: str, namespace: str = "", *, uid: str = "", propagation: str = "Background"
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str = "",
+        *,
+        uid: str = "",
+        resource_version: str = "",
+        propagation: str = "Background",
     ) -> None:
         await self._answer()
-        self._find(resource, Key(namespace, name))
+        metadata = self._find(resource, Key(namespace, name))["metadata"]
+        if resource_version and metadata["resourceVersion"] != resource_version:
+            raise Conflict(409, "Conflict", "the object has been modified")
         self.writes.append(("delete", resource.plural, Key(namespace, name)))
         self.remove(resource, namespace, name)
 
