@@ -40,7 +40,7 @@ class Meter:
         self._at = 0.0
 
     def measure(self, leaders: Iterable[int]) -> dict[int, Usage]:
-        """By process id, what each of `leaders` used since the last call; those that were not seen then are left out."""
+        """By process id, what each of `leaders` used since the last call; those not seen then are left out."""
         now = time.monotonic()
         seen = {(process.pid, process.info["create_time"]): _view(process.info) for process in _processes()}
         elapsed, last = now - self._at, self._last
