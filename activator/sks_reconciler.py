@@ -21,11 +21,11 @@ from upwell.api import names
 from upwell.api.objects import (
     Key,
     Object,
+    annotations_of,
     is_controlled_by,
     is_deleting,
     key_of,
     labels_of,
-    mutable,
     name_of,
     namespace_of,
     uid_of,
@@ -217,12 +217,13 @@ class ServerlessServices:
         selector = service["spec"].get("selector")
         if spec.get("ports") == ports and (spec.get("selector") or None) == selector:
             return found
-        changed = mutable(found)
-        changed["spec"]["ports"] = ports
-        changed["spec"].pop("selector", None)
-        if selector:
-            changed["spec"]["selector"] = selector
         with _unwritten(f"Updating{what}"):
+            # What is known of it is not all of it (`activator.kept`).
+            changed = await self._client.get(CORE_SERVICE, name_of(service), namespace_of(service))
+            changed["spec"]["ports"] = _merged_ports(changed["spec"].get("ports") or [], service["spec"]["ports"])
+            changed["spec"].pop("selector", None)
+            if selector:
+                changed["spec"]["selector"] = selector
             return await self._client.update(CORE_SERVICE, changed)
 
     async def _apply_slices(self, sks: Object, public: Object, backends: wanted.Backends) -> None:
@@ -266,7 +267,8 @@ class ServerlessServices:
             return
         if not is_controlled_by(found, sks):
             raise NotOwned(ENDPOINTS.kind, name_of(made))
-        await self._client.update(ENDPOINTS, made)
+        if any(of(found) != of(made) for of in (labels_of, annotations_of, _subsets)):
+            await self._client.update(ENDPOINTS, made)
 
     async def _apply_slice(self, found: Object | None, made: Object) -> None:
         if found is None:
@@ -300,6 +302,10 @@ def _resource_of(reference: dict[str, Any]) -> Resource:
         return known
     group, _, bare = version.rpartition("/")
     return Resource(group, bare, kind.lower() + "s", kind)
+
+
+def _subsets(endpoints: Object) -> list[Any]:
+    return endpoints.get("subsets") or []
 
 
 def _merged_ports(found: list[dict[str, Any]], made: list[dict[str, Any]]) -> list[dict[str, Any]]:

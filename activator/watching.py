@@ -3,6 +3,7 @@
 from collections.abc import Coroutine
 from typing import Any, Final
 
+from activator import kept
 from activator.config import ActivatorConfig
 from activator.sks_reconciler import ACTIVATOR_SERVICE
 from activator.stat_sender import SERVICE as AUTOSCALER_SERVICE
@@ -25,16 +26,16 @@ class Watched:
     def __init__(self, client: Client, config: ActivatorConfig, clock: Clock) -> None:
         self._flips = config.flips and config.worker == 0
         self.settings = ConfigMaps(client, config.system_namespace, clock=clock)
-        self.revisions = Informer(client, REVISION, clock=clock)
-        self.autoscalers = Informer(client, POD_AUTOSCALER, clock=clock)
+        self.revisions = Informer(client, REVISION, trim=kept.revision, clock=clock)
+        self.autoscalers = Informer(client, POD_AUTOSCALER, trim=kept.autoscaler, clock=clock)
         # Of a big cluster's slices only those of revisions, and of the two Services that are looked up by name.
-        self._slices = Informer(client, ENDPOINT_SLICE, labels=names.LABEL_SKS, clock=clock)
+        self._slices = Informer(client, ENDPOINT_SLICE, labels=names.LABEL_SKS, trim=kept.endpoint_slice, clock=clock)
         self._system_slices = Informer(
             client, ENDPOINT_SLICE, namespace=config.system_namespace, labels=_SYSTEM_SERVICES, clock=clock
         )
         self.serverless_services = Informer(client, SERVERLESS_SERVICE, clock=clock)
         """Only followed where this process may write public addresses."""
-        self.services = Informer(client, CORE_SERVICE, labels=names.LABEL_SKS, clock=clock)
+        self.services = Informer(client, CORE_SERVICE, labels=names.LABEL_SKS, trim=kept.service, clock=clock)
         self.endpoints = EndpointTracker(self._slices, self._system_slices)
 
     def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:

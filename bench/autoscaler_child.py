@@ -60,9 +60,7 @@ class MemoryClient:
             for kind, obj in _revision(number, scraped, stats_port):
                 self.objects[kind][key_of(obj)] = obj
 
-    async def list(
-        self, resource: Resource, namespace: str = "", *, labels: str = "", fields: str = ""
-    ) -> tuple[list[Object], str]:
+    async def list(self, resource: Resource, namespace: str = "", **options: Any) -> tuple[list[Object], str]:
         return list(self.objects.get(resource, {}).values()), "1"
 
     async def watch(self, resource: Resource, *args: Any, **options: Any) -> AsyncIterator[tuple[str, Object]]:

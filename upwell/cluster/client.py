@@ -7,7 +7,7 @@ knows whether its decision still holds: reconcilers queue again, informers resum
 
 import json
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ PAGE: Final = 500
 """Objects per page of a list, as other clients ask for."""
 
 Listing = tuple[list[Object], str]
+Trim = Callable[[Object], Object]
 """Objects, and the resourceVersion of the whole list."""
 
 
@@ -56,23 +57,26 @@ class Client:
     async def get(self, resource: Resource, name: str, namespace: str = "") -> Object:
         return _object(await self._connection.request("GET", resource.path(namespace, name)))
 
-    async def list(self, resource: Resource, namespace: str = "", *, labels: str = "", fields: str = "") -> Listing:
+    async def list(
+        self, resource: Resource, namespace: str = "", *, labels: str = "", fields: str = "", trim: Trim | None = None
+    ) -> Listing:
         """All objects (of `namespace`, or of every one) and the resourceVersion to watch from.
 
-        Long lists come in pages. When the position of the next page has expired, which large and busy clusters do,
-        the list is read once more in one piece.
+        Long lists come in pages, and of each object what `trim` makes of it is kept. When the position of the next
+        page has expired, which large and busy clusters do, the list is read once more in one piece.
         """
+        selectors = _selectors(labels, fields)
         try:
-            return await self._list(resource, namespace, [*_selectors(labels, fields), ("limit", str(PAGE))])
+            return await self._list(resource, namespace, [*selectors, ("limit", str(PAGE))], trim or _whole)
         except Gone:
-            return await self._list(resource, namespace, _selectors(labels, fields))
+            return await self._list(resource, namespace, selectors, trim or _whole)
 
-    async def _list(self, resource: Resource, namespace: str, query: Sequence[tuple[str, str]]) -> Listing:
+    async def _list(self, resource: Resource, namespace: str, query: Sequence[tuple[str, str]], trim: Trim) -> Listing:
         items: list[Object] = []
         position: list[tuple[str, str]] = []
         while True:
             page = _object(await self._connection.request("GET", resource.path(namespace), query=[*query, *position]))
-            items += (_typed(resource, item) for item in page.get("items") or ())
+            items += (trim(_typed(resource, item)) for item in page.get("items") or ())
             metadata = page.get("metadata") or {}
             if not metadata.get("continue"):
                 return items, str(metadata.get("resourceVersion") or "")
@@ -185,6 +189,10 @@ def _object(content: Any) -> Object:
     if not isinstance(content, dict):
         raise Unavailable(0, "NotJSON", "the API server answered with something else than a JSON object")
     return content
+
+
+def _whole(obj: Object) -> Object:
+    return obj
 
 
 def _typed(resource: Resource, obj: Object) -> Object:

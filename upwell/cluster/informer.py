@@ -10,6 +10,9 @@ none, a deletion missed while we were away shows in the next list, and an object
 is reported as deleted and added. The cache holds the new state before the handler is called. While the API server
 is away the cache stays as it is, and `synced` stays true. resourceVersions are opaque: they are only compared for
 equality and sent back.
+
+A copy of everything in a big cluster is mostly fields that nobody here reads. Whoever makes an informer may give it a
+`trim`, which says what to keep of an object; what is dropped is gone before the next page of a list is read.
 """
 
 import asyncio
@@ -25,7 +28,7 @@ from upwell.cluster.errors import ApiError, Gone
 from upwell.cluster.store import Change, IndexFunction, Store
 from upwell.telemetry import log
 
-__all__ = ["Handler", "Informer", "Source"]
+__all__ = ["Handler", "Informer", "Source", "Trim"]
 
 LOG: Final = log.get("informer")
 HEALTHY_WATCH_SECONDS: Final = 1.0
@@ -37,13 +40,15 @@ as one from before a restored backup, that the server has not come to yet: list 
 Objects = list[Object]
 Handler = Callable[[Object | None, Object | None], None]
 """Called with (old, new): no old means added, no new means deleted."""
+Trim = Callable[[Object], Object]
+"""What to keep of an object; at least its metadata's name, namespace, uid and resourceVersion. It may change it."""
 
 
 class Source(Protocol):
     """What an informer needs of a client."""
 
     async def list(
-        self, resource: Resource, namespace: str = "", *, labels: str = "", fields: str = ""
+        self, resource: Resource, namespace: str = "", *, labels: str = "", fields: str = "", trim: Trim | None = None
     ) -> tuple[list[Object], str]: ...
 
     def watch(
@@ -62,9 +67,13 @@ class Informer:
         namespace: str = "",
         labels: str = "",
         fields: str = "",
+        trim: Trim | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """`labels` and `fields` are selectors in the API's syntax; an empty `namespace` means all."""
+        """`labels` and `fields` are selectors in the API's syntax; an empty `namespace` means all.
+
+        With `trim`, what is returned is what that left of each object, and must not be written back.
+        """
         self.resource = resource
         self.synced = False
         """Whether the first list has arrived."""
@@ -72,6 +81,7 @@ class Informer:
         self._namespace = namespace
         self._labels = labels
         self._fields = fields
+        self._trim = trim
         self._clock = clock or SystemClock()
         self._store = Store()
         self._handlers: list[Handler] = []
@@ -126,9 +136,9 @@ class Informer:
 
     async def _list(self) -> None:
         objects, version = await self._client.list(
-            self.resource, self._namespace, labels=self._labels, fields=self._fields
+            self.resource, self._namespace, labels=self._labels, fields=self._fields, trim=self._kept
         )
-        self._report(self._store.replace(_trimmed(obj) for obj in objects))
+        self._report(self._store.replace(objects))
         self._version = version
         self._backoff.reset()
         if not self.synced:
@@ -159,7 +169,7 @@ class Informer:
         if kind == "DELETED":
             self._report(self._store.remove(obj))
         elif kind != "BOOKMARK":
-            self._report(self._store.put(_trimmed(obj)))
+            self._report(self._store.put(self._kept(obj)))
 
     def _report(self, changes: Iterable[Change]) -> None:
         for old, new in changes:
@@ -175,12 +185,11 @@ class Informer:
             name = str(key_of(changed)) if changed is not None else ""
             LOG.exception("a change could not be handled", resource=self.resource.plural, object=name)
 
+    def _kept(self, obj: Object) -> Object:
+        # Who set which field is a third of an object, nobody here asks for it, and an update without it keeps it.
+        obj["metadata"].pop("managedFields", None)
+        return obj if self._trim is None else self._trim(obj)
+
 
 def _closing(stream: AsyncIterator[Any]) -> AbstractAsyncContextManager[AsyncIterator[Any]]:
     return aclosing(cast("Any", stream))
-
-
-def _trimmed(obj: Object) -> Object:
-    # Who set which field is a third of a typical object, nobody here asks for it, and an update without it keeps it.
-    obj["metadata"].pop("managedFields", None)
-    return obj

@@ -7,7 +7,7 @@ that end, break or expire, deletions with the last state. What it gives out is a
 import asyncio
 import copy
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from upwell.api.objects import Key, Object, key_of, matches_labels
@@ -70,12 +70,18 @@ class FakeApi(Client):
         return copy.deepcopy(self._find(resource, Key(namespace, name)))
 
     async def list(
-        self, resource: Resource, namespace: str = "", *, labels: str = "", fields: str = ""
+        self,
+        resource: Resource,
+        namespace: str = "",
+        *,
+        labels: str = "",
+        fields: str = "",
+        trim: Callable[[Object], Object] | None = None,
     ) -> tuple[list[Object], str]:
         await self._answer()
         self.lists += 1
         items = [
-            copy.deepcopy(obj)
+            copy.deepcopy(obj) if trim is None else trim(copy.deepcopy(obj))
             for (kind, key), obj in self.objects.items()
             if kind is resource and namespace in ("", key.namespace) and _selected(obj, labels)
         ]

@@ -242,3 +242,16 @@ async def test_who_set_which_field_is_not_kept(story: Story) -> None:
     kept = story.informer.get("default", "two")
     assert kept is not None
     assert "managedFields" not in kept["metadata"]
+
+
+async def test_an_informer_with_a_trim_keeps_what_that_leaves_of_listed_and_of_watched_objects() -> None:
+    api = FakeApi()
+    api.put(POD, new_object(POD, "default", "one", spec="a", status="x"))
+    informer = Informer(api, POD, trim=lambda pod: {"metadata": pod["metadata"], "spec": pod["spec"]})
+    async with running({"informer": informer.run()}):
+        await informer.wait_synced()
+        api.put(POD, new_object(POD, "default", "two", spec="b", status="y"))
+        await FakeClock().advance(0)
+
+    assert [set(pod) for pod in informer.list()] == [{"metadata", "spec"}] * 2
+    assert [pod["spec"] for pod in informer.list()] == ["a", "b"]
