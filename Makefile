@@ -9,7 +9,7 @@ SECONDS ?= 300
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit golden integration fuzz bench bench-autoscaler bench-simulate soak load chaos fmt docs clean
+.PHONY: help setup demo test lint unit golden integration fuzz bench bench-autoscaler bench-simulate soak load chaos fmt docs crds clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ fmt: $(STAMP) ## format and fix what can be fixed
 
 docs: $(STAMP) ## write the pages that are made from the code
 	$(BIN)/python -m upwell.cli.reference > docs/reference/cli.md
+
+crds: $(STAMP) ## write the definitions of Knative's kinds, charts/upwell/crds, from the types
+	$(BIN)/python -m upwell.api.crd_files charts/upwell/crds
 
 clean: ## remove .venv, caches and what runs left behind
 	rm -rf $(VENV) .upwell build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/out

@@ -13,7 +13,10 @@ import pytest
 
 from tests.golden.conftest import load
 from upwell.api.admission import Denied, admit
-from upwell.api.resources import BY_KIND
+from upwell.api.crds import open_schema
+from upwell.api.resources import BY_KIND, KNATIVE_RESOURCES
+from upwell.local.apiserver.errors import Cause
+from upwell.local.apiserver.structural import Node
 
 GAPS = frozenset(Path(__file__).with_name("gaps_admission.txt").read_text().splitlines())
 USER = "<user>"
@@ -35,6 +38,25 @@ def test_admission_answers_as_recorded(group: str) -> None:
                 differing[case["name"]] = problem or "listed as a gap, but passes: take it off the list"
 
     assert not differing, "\n".join(f"{name}: {problem}" for name, problem in differing.items())
+
+
+def test_no_definition_refuses_what_a_cluster_accepts() -> None:
+    refused = {}
+    for case in filter(accepted_for_real, CASES):
+        try:
+            stored = submit(case)
+        except (Denied, Unsupported):
+            continue  # told by the test above
+        resource = BY_KIND[stored["apiVersion"], stored["kind"]]
+        if resource in KNATIVE_RESOURCES:
+            causes: list[Cause] = []
+            node = Node(open_schema(resource))
+            node.check(stored, "", causes)
+            node.apply_rules(stored, None, "", causes)
+            refused[case["name"]] = causes
+
+    assert len(refused) > 250
+    assert {name: causes for name, causes in refused.items() if causes} == {}
 
 
 def test_the_list_of_gaps_names_recorded_cases() -> None:

@@ -34,7 +34,7 @@ from upwell.api.schema import (
     struct,
 )
 
-__all__ = ["METADATA", "SPECS"]
+__all__ = ["METADATA", "SPECS", "TRAFFIC"]
 
 _OWNER: Final = struct(
     apiVersion=STRING,
@@ -84,7 +84,7 @@ _TEMPLATE: Final = struct(
     ),
     spec=defaulted(_REVISION, {}),
 )
-_TRAFFIC: Final = list_of(
+TRAFFIC: Final = list_of(
     struct(
         tag=STRING,
         revisionName=STRING,
@@ -113,10 +113,10 @@ _RULE: Final = struct(hosts=list_of(STRING), visibility=STRING, http=struct(path
 _TLS: Final = struct(hosts=list_of(STRING), secretName=STRING, secretNamespace=STRING)
 
 SPECS: Final[Mapping[Resource, Shape]] = {
-    SERVICE: struct(template=defaulted(_TEMPLATE, {}), traffic=_TRAFFIC),
+    SERVICE: struct(template=defaulted(_TEMPLATE, {}), traffic=TRAFFIC),
     CONFIGURATION: struct(template=defaulted(_TEMPLATE, {})),
     REVISION: _REVISION,
-    ROUTE: struct(traffic=_TRAFFIC),
+    ROUTE: struct(traffic=TRAFFIC),
     POD_AUTOSCALER: struct(
         containerConcurrency=INTEGER,
         scaleTargetRef=_REFERENCE,
@@ -126,7 +126,7 @@ SPECS: Final[Mapping[Resource, Shape]] = {
     METRIC: struct(stableWindow=INTEGER, panicWindow=INTEGER, scrapeTarget=STRING),
     SERVERLESS_SERVICE: struct(
         mode=STRING,
-        objectRef=struct(kind=STRING, name=STRING, apiVersion=STRING, namespace=ANYTHING),
+        objectRef=struct(kind=STRING, name=STRING, apiVersion=STRING, namespace=STRING),
         protocolType=STRING,
         numActivators=INTEGER,
     ),
@@ -139,6 +139,6 @@ SPECS: Final[Mapping[Resource, Shape]] = {
     ),
     CERTIFICATE: struct(dnsNames=list_of(STRING), domain=STRING, secretName=STRING),
     DOMAIN_CLAIM: struct(namespace=STRING),
-    IMAGE: struct(image=STRING, serviceAccountName=STRING, imagePullSecrets=list_of(OBJECT_REFERENCE_NAME)),
+    IMAGE: struct(image=kept(STRING), serviceAccountName=STRING, imagePullSecrets=list_of(OBJECT_REFERENCE_NAME)),
 }
 """By resource, the shape of `spec`."""

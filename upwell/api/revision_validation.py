@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from upwell.api.annotation_rules import NETWORKING_ALLOWED, NETWORKING_PREFIX
 from upwell.api.configs import KindsConfig
 from upwell.api.field_errors import FieldErrors, at
 from upwell.api.names import ANNOTATION_PROGRESS_DEADLINE
@@ -22,21 +23,6 @@ QUANTITY_KEYS: Final = tuple(
     f"{SIDECAR}{resource}-resource-{kind}"
     for resource in ("cpu", "memory", "ephemeral-storage")
     for kind in ("request", "limit")
-)
-_NETWORKING: Final = "networking.knative.dev/"
-_NETWORKING_ALLOWED: Final = frozenset(
-    _NETWORKING + name
-    for name in (
-        "ingress.class",
-        "ingress-class",
-        "certificate.class",
-        "certificate-class",
-        "disableAutoTLS",
-        "disable-auto-tls",
-        "disable-external-domain-tls",
-        "httpOption",
-        "http-protocol",
-    )
 )
 
 
@@ -69,7 +55,7 @@ def validate_revision_annotations(
     _validate_sidecar(annotations, path, errors)
     _validate_progress_deadline(annotations, path, errors)
     for key in annotations:
-        if key.startswith(_NETWORKING) and key not in _NETWORKING_ALLOWED:
+        if key.startswith(NETWORKING_PREFIX) and key not in NETWORKING_ALLOWED:
             errors.invalid_key(key, path)
 
 

@@ -73,6 +73,10 @@ class Shape:
     """Whether unknown fields are dropped without a word."""
     default: Any = _ABSENT
 
+    @property
+    def is_list(self) -> bool:
+        return self.expected == _LIST
+
     def read(self, value: Any, path: str, reading: Reading) -> Any:
         """The value as it would be stored; the reading grows by what is wrong with it."""
         if self.expected == "anything":

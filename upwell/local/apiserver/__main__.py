@@ -112,7 +112,7 @@ def _assemble(catalog: Catalog, journal: Journal, logs_dir: Path) -> tuple[Api, 
     store = open_store(catalog, journal)
     worklist = Worklist()
     deletion = Deletion(store, worklist, clock)
-    registry = Registry(store, deletion, worklist, Admission(store).review, clock)
+    registry = Registry(store, deletion, worklist, Admission(store), clock)
     ensure_namespaces(registry, _NAMESPACES)
     collector = Collector(store, catalog, deletion, worklist)
     collector.sweep()

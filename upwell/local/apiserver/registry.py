@@ -4,8 +4,8 @@ Each operation runs to its end without waiting, so between reading an object and
 update that changes nothing is not stored: it makes no new resourceVersion and no event.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from collections.abc import Iterable
+from typing import Final, NamedTuple, Protocol
 
 from upwell.api.objects import Object
 from upwell.api.resources import CORE_SERVICE, LEASE, NAMESPACE, Resource
@@ -25,10 +25,17 @@ from upwell.local.apiserver.strategy import assign_address, for_create, for_stat
 from upwell.local.apiserver.validation import check_type, validate, validate_change
 from upwell.local.apiserver.worklist import Worklist
 
-__all__ = ["Registry", "Review", "WriteOptions"]
+__all__ = ["Registry", "Reviewer", "WriteOptions"]
 
-Review = Callable[[Resource, Object, Object | None, bool], Object]
-"""Admission: (resource, new, old, strict) to the defaulted object."""
+
+class Reviewer(Protocol):
+    """Admission, as the registry needs it."""
+
+    def review(self, resource: Resource, obj: Object, old: Object | None, strict: bool) -> Object:
+        """The object with its defaults; raise StatusError when it is denied."""
+
+    def review_status(self, resource: Resource, obj: Object) -> Object:
+        """An object whose status was set, as it may be stored; raise StatusError."""
 
 
 class WriteOptions(NamedTuple):
@@ -46,11 +53,11 @@ WRITE: Final = WriteOptions()
 class Registry:
     """See the module. Answers are records; with `dry_run` they are what would have been stored."""
 
-    def __init__(self, store: Store, deletion: Deletion, worklist: Worklist, review: Review, clock: Clock) -> None:
+    def __init__(self, store: Store, deletion: Deletion, worklist: Worklist, reviewer: Reviewer, clock: Clock) -> None:
         self.store = store
         self._deletion = deletion
         self._worklist = worklist
-        self._review = review
+        self._reviewer = reviewer
         self._clock = clock
 
     def get(self, resource: Resource, namespace: str, name: str) -> Record:
@@ -154,7 +161,7 @@ class Registry:
         if metadata.get("resourceVersion", str(old.revision)) != str(old.revision):
             raise errors.conflict(resource, old.name)
         obj = (
-            for_status(obj, old.obj)
+            self._reviewer.review_status(resource, for_status(obj, old.obj))
             if subresource == "status"
             else self._prepared(resource, obj, old.obj, options.strict)
         )
@@ -184,7 +191,7 @@ class Registry:
             # send what is right.
             refuse_wrong_types(resource, obj)
             raise errors.cannot_be_handled(resource, f"a field has a value of a wrong type ({error})") from error
-        return self._review(resource, obj, old, strict)
+        return self._reviewer.review(resource, obj, old, strict)
 
     def _store(self, resource: Resource, obj: Object, dry_run: bool) -> Record:
         if dry_run:

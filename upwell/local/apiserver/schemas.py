@@ -7,10 +7,12 @@ reads them with; where those are a pod's fields, the words are taken from the po
 from collections.abc import Mapping
 from typing import Any, Final
 
+from upwell.api.field_words import FIELD_WORDS, KIND_WORDS
 from upwell.api.kind_schemas import SPECS
 from upwell.api.objects import Object
 from upwell.api.resources import Resource
 from upwell.api.schema import ANYTHING, BOOLEAN, INT_OR_STRING, INTEGER, QUANTITY, STRING, Shape, list_of
+from upwell.api.status_schemas import STATUSES
 from upwell.local.apiserver import builtin_types
 from upwell.local.apiserver.builtin_types import fields_of_model, item_type, model_name
 from upwell.local.apiserver.catalog import is_custom
@@ -37,50 +39,6 @@ _PLAIN_SHAPES: Final[Mapping[str, Object]] = {
     ANYTHING.expected: _ANY,
 }
 _LIST: Final = list_of(STRING).expected
-_KINDS: Final[Mapping[str, str]] = {
-    "Service": "An app that is reached at a URL and runs as many pods as its requests need, none when there are none.",
-    "Configuration": "The latest wanted state of an app; every change of its template makes a Revision.",
-    "Revision": "One immutable state of an app's code and settings.",
-    "Route": "A URL, and which Revisions its requests go to in which proportion.",
-    "PodAutoscaler": "How many pods a Revision wants, and by which metric.",
-    "Metric": "What is measured for a PodAutoscaler.",
-    "ServerlessService": "Where the requests of a Revision go: to its pods, or to the activator.",
-    "DomainMapping": "A domain of one's own, which is the object's name, for a Service.",
-    "Certificate": "A key and a certificate for some names, put into a Secret by an issuer.",
-    "ClusterDomainClaim": "Which namespace a domain, the object's name, belongs to.",
-    "Image": "An image that nodes may fetch before it is needed.",
-    "Ingress": "The rules by which a gateway routes hosts and paths.",
-}
-_FIELDS: Final[Mapping[str, str]] = {
-    "apiVersion": "The version of the API that this object is written for.",
-    "kind": "What this object is.",
-    "metadata": "Name, namespace, labels, annotations and the like.",
-    "spec": "What is wanted.",
-    "status": "What was seen.",
-    "template": "The Revision to make: its labels, annotations and pod.",
-    "traffic": "Which Revisions get the requests, in which proportion.",
-    "containerConcurrency": "Requests that one pod may serve at once; 0 means no limit.",
-    "timeoutSeconds": "Seconds that a request may take in all.",
-    "responseStartTimeoutSeconds": "Seconds that a response may take to begin.",
-    "idleTimeoutSeconds": "Seconds that a request or a response may be silent; 0 means no limit.",
-    "percent": "The share of the requests, from 0 to 100; all shares together are 100.",
-    "revisionName": "The Revision that gets them.",
-    "configurationName": "The Configuration whose latest ready Revision gets them.",
-    "latestRevision": "Whether the latest ready Revision gets them.",
-    "tag": "A name under which this target has a URL of its own.",
-    "url": "The URL.",
-    "conditions": "What is known about this object, each with type, status, reason and message.",
-    "observedGeneration": "The generation of the spec that this status is about.",
-}
-_STATUS: Final[Object] = {
-    "type": "object",
-    "description": _FIELDS["status"],
-    "x-kubernetes-preserve-unknown-fields": True,
-    "properties": {
-        "conditions": {"type": "array", "items": _ANY, "description": _FIELDS["conditions"]},
-        "observedGeneration": {"type": "integer", "description": _FIELDS["observedGeneration"]},
-    },
-}
 
 
 def schema_name(resource: Resource) -> str:
@@ -142,13 +100,13 @@ def _custom(resource: Resource) -> Object:
         "metadata": _described(metadata, "metadata"),
         "spec": _described(dict(_ANY) if spec is None else _shape(spec, ""), "spec"),
     }
-    if resource.has_status:
-        properties["status"] = _STATUS
-    return {"type": "object", "description": _KINDS.get(resource.kind, ""), "properties": properties}
+    if resource in STATUSES:
+        properties["status"] = _described(_shape(STATUSES[resource], ""), "status")
+    return {"type": "object", "description": KIND_WORDS.get(resource.kind, ""), "properties": properties}
 
 
 def _described(schema: Object, name: str) -> Object:
-    return {**schema, "description": _FIELDS[name]} if name in _FIELDS else schema
+    return {**schema, "description": FIELD_WORDS[name]} if name in FIELD_WORDS else schema
 
 
 def _shape(shape: Shape, model: str) -> Object:
@@ -171,8 +129,8 @@ def _properties(fields: Mapping[str, Shape], model: str) -> dict[str, Any]:
     for name, shape in fields.items():
         field = known.get(name)
         schema = _shape(shape, field.type if field is not None else "")
-        if name in _FIELDS:
-            schema["description"] = _FIELDS[name]
+        if name in FIELD_WORDS:
+            schema["description"] = FIELD_WORDS[name]
         elif field is not None:
             schema["description"] = field.description
         properties[name] = schema

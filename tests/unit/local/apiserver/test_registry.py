@@ -328,14 +328,14 @@ def test_a_deployment_that_could_not_work_is_invalid(world: World, spec: Any, fi
 
 def test_admission_defaults_knative_kinds_and_denies_in_the_words_of_an_api_server(world: World) -> None:
     created = world.create(SERVICE, service("hello"))
-    patch = {"spec": {"template": {"spec": {"containerConcurrency": -5}}}}
+    patch = {"spec": {"template": {"spec": {"containerConcurrency": 5000}}}}
 
     message = refused(400, "BadRequest", world.merge, SERVICE, "hello", patch)
 
     assert created["spec"]["template"]["spec"]["containerConcurrency"] == 0
     assert message == (
         'admission webhook "validation.webhook.serving.knative.dev" denied the request: validation failed:'
-        " expected 0 <= -5 <= 1000: spec.template.spec.containerConcurrency"
+        " expected 0 <= 5000 <= 1000: spec.template.spec.containerConcurrency"
     )
 
 

@@ -27,7 +27,7 @@ class World:
         self.store = Store(CATALOG.resources)
         self.worklist = Worklist()
         self.deletion = Deletion(self.store, self.worklist, self.clock)
-        self.registry = Registry(self.store, self.deletion, self.worklist, Admission(self.store).review, self.clock)
+        self.registry = Registry(self.store, self.deletion, self.worklist, Admission(self.store), self.clock)
         self.collector = Collector(self.store, CATALOG, self.deletion, self.worklist)
         ensure_namespaces(self.registry, ["default", "knative-serving"])
 
