@@ -11,6 +11,7 @@ from upwell.api.resources import (
     CONFIGURATION,
     CORE_SERVICE,
     DEPLOYMENT,
+    IMAGE,
     INGRESS,
     POD,
     POD_AUTOSCALER,
@@ -27,7 +28,7 @@ from upwell.cluster.informer import Informer
 
 __all__ = ["Cluster", "make_informers"]
 
-_WATCHED: Final = (SERVICE, CONFIGURATION, REVISION, ROUTE, POD_AUTOSCALER, INGRESS, DEPLOYMENT, CORE_SERVICE)
+_WATCHED: Final = (SERVICE, CONFIGURATION, REVISION, ROUTE, POD_AUTOSCALER, INGRESS, DEPLOYMENT, CORE_SERVICE, IMAGE)
 
 
 def make_informers(client: Client, clock: Clock) -> Mapping[Resource, Informer]:

@@ -68,10 +68,12 @@ class Controllers:
             system_namespace=system_namespace,
             workers=workers,
         )
+        revisions = RevisionController(cluster)
+        self._resolve_digests = revisions.resolve_digests
         queues = (
             ("service", SERVICE, ServiceController(cluster).queue),
             ("configuration", CONFIGURATION, ConfigurationController(cluster).queue),
-            ("revision", REVISION, RevisionController(cluster).queue),
+            ("revision", REVISION, revisions.queue),
             ("route", ROUTE, RouteController(cluster).queue),
             ("labeler", ROUTE, Labeler(cluster).queue),
             ("gc", CONFIGURATION, RevisionCollector(cluster).queue),
@@ -97,7 +99,13 @@ class Controllers:
         }
         work = {f"{duty.name} reconciler": duty.queue.run() for duty in self.duties}
         events = {f"events of {name}": recorder.run() for name, recorder in self._recorders.items()}
-        return {**copies, **work, **events, "copy of config maps": self._config_maps.run()}
+        return {
+            **copies,
+            **work,
+            **events,
+            "copy of config maps": self._config_maps.run(),
+            "digests": self._resolve_digests(),
+        }
 
     def acting(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Everything there is to do, without asking who else does it; not before the caches are filled."""

@@ -8,6 +8,7 @@ are looked for, spreading over nodes) is set here. Source: contract, control-pla
 from collections.abc import Mapping
 from typing import Any, Final
 
+from controller.revision.image_caches import digests_by_container
 from controller.revision.metadata import child_labels, configuration_name
 from controller.revision.settings import RevisionSettings
 from controller.revision.sidecar import make_sidecar, user_port
@@ -61,6 +62,9 @@ def _user_container(
     container: dict[str, Any], revision: Object, settings: RevisionSettings, *, serving: bool, probing: bool
 ) -> dict[str, Any]:
     """Changes the container, which is a copy, and returns it."""
+    digest = digests_by_container(revision).get(container["name"])
+    if digest:
+        container["image"] = digest
     port = user_port(container)
     env = list(container.get("env") or ())
     if serving:

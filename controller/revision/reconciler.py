@@ -1,30 +1,46 @@
 """Revision → Deployment + PodAutoscaler, and the revision's status from theirs (contract: control-plane.md 5).
 
-The order is: what the images are, the Deployment, the PodAutoscaler. ServerlessService and its Services follow from
-the PodAutoscaler, by the autoscaler and the activator.
+The order is: what the images are, the Deployment, the PodAutoscaler, the objects for caching images. ServerlessService
+and its Services follow from the PodAutoscaler, by the autoscaler and the activator.
 """
 
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
 from controller.cluster import Cluster
+from controller.images.registry import Registry
+from controller.images.resolver import Asked, DigestResolver, Unresolved
 from controller.revision.conditions import DEPLOYING, follow_autoscaler, follow_deployment
 from controller.revision.deployment import is_current, make_deployment, updated_deployment
 from controller.revision.diagnosis import diagnose
+from controller.revision.image_caches import images_are_known, make_images, note_digests
 from controller.revision.metadata import deployment_name
 from controller.revision.pod_autoscaler import make_pod_autoscaler, updated_pod_autoscaler
 from controller.revision.settings import RevisionSettings
 from controller.status import Refused, StatusReconciler
 from upwell.api.conditions import READY, TRUE, Conditions, status_of
-from upwell.api.image_reference import is_digest
 from upwell.api.names import LABEL_REVISION
-from upwell.api.objects import Key, Object, is_controlled_by, is_deleting, labels_of, name_of, namespace_of, uid_of
-from upwell.api.resources import DEPLOYMENT, POD, POD_AUTOSCALER, REVISION
+from upwell.api.objects import (
+    Key,
+    Object,
+    is_controlled_by,
+    is_deleting,
+    key_of,
+    labels_of,
+    name_of,
+    namespace_of,
+    uid_of,
+)
+from upwell.api.resources import DEPLOYMENT, IMAGE, POD, POD_AUTOSCALER, REVISION
 from upwell.api.revision import CONDITIONS, CONTAINER_HEALTHY, RESOURCES_AVAILABLE
+from upwell.cluster.errors import Forbidden, Invalid, NotFound
 from upwell.cluster.reconciler import Reconciler
 from upwell.ports import ConfigError
+from upwell.telemetry import log
 
 __all__ = ["RevisionController"]
 
+LOG: Final = log.get("revisions")
 COMPONENT: Final = "revision-controller"
 POD_INDEX: Final = "revision"
 _SHAPING: Final = frozenset(
@@ -37,11 +53,13 @@ _SHAPING: Final = frozenset(
 class RevisionController:
     """See the module."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, registry: AbstractAsyncContextManager[Asked] | None = None) -> None:
+        """`registry` is asked for digests; by default registries themselves are."""
         self._cluster = cluster
         self._events = cluster.events(COMPONENT)
         self._status = StatusReconciler(cluster.client, REVISION, CONDITIONS, self._events, cluster.clock)
         self.queue = Reconciler(COMPONENT, self.reconcile, workers=cluster.workers, clock=cluster.clock)
+        self._digests = DigestResolver(registry or Registry(), cluster.client.get, self.queue.enqueue, cluster.clock)
         cluster.informers[POD].add_index(POD_INDEX, _revisions_of)
         cluster.informers[REVISION].add_handler(self.queue.enqueue_changed)
         for child in (DEPLOYMENT, POD_AUTOSCALER):
@@ -49,18 +67,28 @@ class RevisionController:
         cluster.informers[POD].add_handler(self._pod_changed)
         cluster.settings.on_change(self._settings_changed)
 
+    async def resolve_digests(self) -> None:
+        """Ask registries what tags stand for, until cancelled."""
+        await self._digests.run()
+
     async def reconcile(self, key: Key) -> float | None:
         revision = self._cluster.cached(REVISION, *key)
         if revision is None or is_deleting(revision):
+            self._digests.forget(key)
             return None
         return await self._status.run(revision, self._cluster.settings.kinds, self._work)
 
     async def _work(self, revision: Object, conditions: Conditions) -> None:
         was_ready = status_of(revision["status"], READY) == TRUE
         settings = self._revision_settings(revision, conditions)
-        self._note_images(revision, settings)
+        url = settings.observability.log_url(uid_of(revision))
+        if url:
+            revision["status"]["logUrl"] = url
+        if not self._resolve_images(revision, settings, conditions):
+            return
         deployment = await self._reconcile_deployment(revision, settings, conditions)
         autoscaler = await self._reconcile_autoscaler(revision, deployment, conditions)
+        await self._reconcile_image_caches(revision)
         follow_autoscaler(revision, conditions, autoscaler)
         if conditions.is_true(READY) and not was_ready:
             message = "Revision becomes ready upon all resources being ready"
@@ -84,16 +112,33 @@ class RevisionController:
             system_namespace=self._cluster.system_namespace,
         )
 
-    def _note_images(self, revision: Object, settings: RevisionSettings) -> None:
-        """Where the logs are, and what each image is by its content; a tag stands for itself."""
-        status, spec = revision["status"], revision["spec"]
-        url = settings.observability.log_url(uid_of(revision))
-        if url:
-            status["logUrl"] = url
-        for field, containers in (("containerStatuses", "containers"), ("initContainerStatuses", "initContainers")):
-            found = [_image_status(container) for container in spec.get(containers) or ()]
-            if found and len(status.get(field) or ()) != len(found):
-                status[field] = found
+    def _resolve_images(self, revision: Object, settings: RevisionSettings, conditions: Conditions) -> bool:
+        """Note what each image is by its content, once; whether that is known."""
+        if images_are_known(revision):
+            self._digests.forget(key_of(revision))
+            return True
+        deployment = settings.deployment
+        found = self._digests.ask(
+            revision, deployment.registries_skipping_tag_resolving, deployment.digest_resolution_timeout
+        )
+        if not isinstance(found, Unresolved):
+            note_digests(revision, found)
+            return True
+        if found.error:
+            message = f'Unable to fetch image "{found.image}": failed to resolve image to digest: {found.error}'
+            conditions.mark_false(CONTAINER_HEALTHY, "ContainerMissing", message)
+        else:
+            conditions.mark_unknown(RESOURCES_AVAILABLE, "ResolvingDigests")
+        return False
+
+    async def _reconcile_image_caches(self, revision: Object) -> None:
+        """Best effort: a revision runs without them, also where nobody has heard of the kind."""
+        for image in make_images(revision):
+            if self._cluster.cached(IMAGE, namespace_of(image), name_of(image)) is None:
+                try:
+                    await self._cluster.create(IMAGE, image)
+                except (Forbidden, Invalid, NotFound) as error:
+                    LOG.warning("no image is cached", revision=name_of(revision), error=str(error))
 
     async def _reconcile_deployment(
         self, revision: Object, settings: RevisionSettings, conditions: Conditions
@@ -153,11 +198,6 @@ class RevisionController:
         if config_map in _SHAPING:
             for revision in self._cluster.informers[REVISION].list():
                 self.queue.enqueue_object(revision)
-
-
-def _image_status(container: Object) -> dict[str, str]:
-    image = container.get("image", "")
-    return {"name": container["name"], **({"imageDigest": image} if is_digest(image) else {})}
 
 
 def _revisions_of(pod: Object) -> tuple[str, ...]:

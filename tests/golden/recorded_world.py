@@ -18,6 +18,7 @@ from upwell.api.resources import (
     CORE_SERVICE,
     DEPLOYMENT,
     EVENT,
+    IMAGE,
     INGRESS,
     NAMESPACE,
     POD,
@@ -31,7 +32,7 @@ from upwell.cluster.client import Client, PatchType
 from upwell.cluster.errors import AlreadyExists, Conflict, NotFound
 
 SERVING = (SERVICE, CONFIGURATION, REVISION, ROUTE)
-JUDGED = (*SERVING, POD_AUTOSCALER, DEPLOYMENT, INGRESS, CORE_SERVICE)
+JUDGED = (*SERVING, POD_AUTOSCALER, DEPLOYMENT, INGRESS, CORE_SERVICE, IMAGE)
 PLAYED = (DEPLOYMENT, POD_AUTOSCALER, INGRESS)
 ROUTE_LABEL = "serving.knative.dev/route"
 FAILING_PODS: Mapping[str, Object] = {

@@ -238,7 +238,8 @@ async def world_fixture(server: Server) -> AsyncIterator[World]:
     """An API server with the local platform's settings, the others, and no controller yet."""
     client = await Client.connect(str(server.kubeconfig))
     world = World(client, server)
-    await world.configure("config-deployment", queue_sidecar_image="upwell.local/queueproxy")
+    sidecar = {"queue_sidecar_image": "upwell.local/queueproxy", "registries_skipping_tag_resolving": "*"}
+    await world.configure("config-deployment", **sidecar)
     await world.configure("config-network", ingress_class="upwell.ingress.networking.knative.dev", external_port="8080")
     await world.configure("config-domain", localhost="")
     playing = asyncio.create_task(world.play(), name="the rest of the cluster")

@@ -208,7 +208,9 @@ async def test_without_an_image_for_the_sidecar_the_revision_says_what_to_set(wo
     revision = await world.condition(REVISION, "app-00001", "Ready", "ErrorConfig")
     assert "config-deployment: queue-sidecar-image" in find(revision["status"], "Ready")["message"]
 
-    await world.configure("config-deployment", queue_sidecar_image="upwell.local/queueproxy")
+    await world.configure(
+        "config-deployment", queue_sidecar_image="upwell.local/queueproxy", registries_skipping_tag_resolving="*"
+    )
     await world.ready()
 
 

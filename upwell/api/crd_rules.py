@@ -232,6 +232,6 @@ MARKS: Final[Mapping[Resource, Marks]] = {
         "spec.dnsNames": {"minItems": 1},
     },
     DOMAIN_CLAIM: {"spec": {"required": ["namespace"]}, "spec.namespace": {"minLength": 1}},
-    IMAGE: {"spec": {"required": ["image"]}, "spec.image": {"minLength": 1}},
+    IMAGE: {"spec": {"required": ["image"]}},
 }
 """By resource, what is merged into its schema."""

@@ -1,14 +1,42 @@
 """Names of container images: `[registry/]repository[:tag][@sha256:digest]`."""
 
 import re
+from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["image_reference_problem", "is_digest"]
+__all__ = ["DEFAULT_REGISTRY", "ImageReference", "image_reference_problem", "is_digest", "parse_image_reference"]
+
+DEFAULT_REGISTRY: Final = "index.docker.io"
 
 _TAG: Final = re.compile(r"[\w.-]{1,128}", re.ASCII)
 _REPOSITORY: Final = re.compile(r"[a-z0-9_.\-/]{2,255}", re.ASCII)
 _REGISTRY: Final = re.compile(r"[A-Za-z0-9.\-_]+(:\d+)?|\[[0-9a-fA-F:.]+\](:\d+)?", re.ASCII)
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReference:
+    """A tag of a repository of a registry, all of them spelled out."""
+
+    registry: str
+    repository: str
+    tag: str
+
+    @property
+    def name(self) -> str:
+        """The repository with its registry, as it stands before a digest."""
+        return f"{self.registry}/{self.repository}"
+
+
+def parse_image_reference(image: str) -> ImageReference:
+    """What `image`, which has no digest, refers to; raise ValueError."""
+    problem = image_reference_problem(image)
+    if problem or is_digest(image):
+        raise ValueError(problem or f"{image} is a digest already")
+    head, slash, last = image.rpartition("/")
+    last, _, tag = last.partition(":")
+    registry, repository = _split_registry(f"{head}{slash}{last}")
+    return ImageReference(registry or DEFAULT_REGISTRY, repository, tag or "latest")
 
 
 def is_digest(image: str) -> bool:

@@ -104,7 +104,11 @@ def config_maps(gateway_port: int) -> list[Object]:
         "config-autoscaler": {"scale-to-zero-grace-period": "6s"},
         "config-domain": {"localhost": ""},
         "config-network": {"ingress-class": names.INGRESS_CLASS, **forced_keys(gateway_port)["config-network"]},
-        "config-deployment": {"queue-sidecar-image": "upwell.local/queueproxy"},
+        "config-deployment": {
+            "queue-sidecar-image": "upwell.local/queueproxy",
+            # Containers run as processes here: an image is a name, and no registry is asked what it stands for.
+            "registries-skipping-tag-resolving": "*",
+        },
         "config-defaults": {},
         "config-features": {},
         "config-observability": {},

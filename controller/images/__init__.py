@@ -1,0 +1,1 @@
+"""What an image's tag stands for now: references, credentials, registries, and the work of asking them."""
