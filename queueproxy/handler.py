@@ -10,6 +10,9 @@
       │
     ended: give the slot to the next in line, count, log
 
+Of these steps, what follows from a request's head alone is a `_Plan`. The engine gives requests with the same head the
+same object for it, and the plan is kept there, so that the usual request has its head looked at by nobody.
+
 Sources: contract queue-proxy.md 3.1 (probes), 5 (breaker), 6 (timeouts), 7 (headers), 9 (statistics). Whatever
 happens to a request, `exchange_ended` is called once for it, and that is the only place where its slot is released.
 """
@@ -17,6 +20,7 @@ happens to a request, `exchange_ended` is called once for it, and that is the on
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 from queueproxy.answers import answer_error, error_field
@@ -74,20 +78,67 @@ class RequestTimeouts:
     idle: float = 0
 
 
+class _Kind(IntEnum):
+    """Whose request it is."""
+
+    USER = 0
+    KUBELET = 1
+    """A probe that the app answers: no statistics, no limit."""
+    HEALTH = 2
+    NETWORK = 3
+
+
+USER: Final = _Kind.USER
+KUBELET: Final = _Kind.KUBELET
+HEALTH: Final = _Kind.HEALTH
+
+
+class _Plan:
+    """What a head says about the way of its requests. Nobody changes one after it was made."""
+
+    __slots__ = ("add", "host", "is_probe", "kind", "proxied", "remove")
+
+    def __init__(self, fields: dict[bytes, bytes]) -> None:
+        probe = fields.get(PROBE)
+        self.kind = _kind(fields, probe)
+        self.is_probe = self.kind is not USER or bool(probe)
+        """Left out of metrics, and of the log unless asked for."""
+        self.proxied = fields.get(PROXY) == b"activator"
+        """Whether it came through an activator, which has counted it."""
+        self.host: bytes | None = None
+        """What `Exchange.forward` is to change in the head; and so are these."""
+        self.remove = REMOVED
+        self.add = NOTHING_ADDED
+        made = _forwarded(fields)
+        if made:
+            self.remove, self.add = REMOVED_WITH_FORWARDED, ((b"Forwarded", made),)
+        host = fields.get(ORIGINAL_HOST)
+        if host and self.kind is USER:
+            self.host = host
+            self.remove = self.remove | {ORIGINAL_HOST}
+
+
+def _kind(fields: dict[bytes, bytes], probe: bytes | None) -> _Kind:
+    agent = fields.get(AGENT)
+    if agent is not None and agent.startswith(HEALTH_AGENTS):
+        return _Kind.HEALTH
+    if probe == b"probe":
+        return _Kind.NETWORK
+    return _Kind.KUBELET if fields.get(KUBELET_PROBE) else _Kind.USER
+
+
 class _Ticket:
     """What is remembered of a request between its arrival and its end."""
 
-    __slots__ = ("arrived", "counted", "entered", "is_probe", "proxied", "started", "trace")
+    __slots__ = ("arrived", "counted", "entered", "plan", "started", "trace")
 
-    def __init__(self, arrived: float) -> None:
+    def __init__(self, arrived: float, plan: _Plan) -> None:
         self.arrived = arrived
+        self.plan = plan
         self.counted = False
         """Whether it is part of the statistics."""
         self.entered = False
         """Whether it has a slot or a place in line."""
-        self.is_probe = False
-        """Left out of metrics, and of the log unless asked for."""
-        self.proxied = False
         self.started: float | None = None
         """When the app got it."""
         self.trace: Trace | None = None
@@ -134,21 +185,19 @@ class Handler:
         drainer.began = self._end_checks
 
     def request_received(self, exchange: Exchange) -> None:
-        fields = exchange.request.fields
-        ticket = exchange.context = _Ticket(self._now())
-        probe = fields.get(PROBE)
-        agent = fields.get(AGENT)
-        if agent is not None and agent.startswith(HEALTH_AGENTS):
-            ticket.is_probe = True
-            self._answer_health(exchange, probe or b"")
-        elif probe == b"probe":
-            ticket.is_probe = True
-            self._answer_network_probe(exchange)
-        else:
+        request = exchange.request
+        plan: _Plan | None = request.note
+        if plan is None:
+            plan = request.note = _Plan(request.fields)
+        ticket = exchange.context = _Ticket(self._now(), plan)
+        if plan.kind <= KUBELET:
             if self._drainer.draining:
                 self._drainer.request_arrived()
-            ticket.is_probe = bool(probe) or bool(fields.get(KUBELET_PROBE))
             self._admit(exchange, ticket)
+        elif plan.kind is HEALTH:
+            self._answer_health(exchange, request.fields.get(PROBE, b""))
+        else:
+            self._answer_network_probe(exchange)
 
     # Probes: table 3.1 of the contract
 
@@ -188,20 +237,19 @@ class Handler:
     # Requests
 
     def _admit(self, exchange: Exchange, ticket: _Ticket) -> None:
-        if self._tracing is not None and not ticket.is_probe:
+        plan = ticket.plan
+        if self._tracing is not None and not plan.is_probe:
             ticket.trace = self._tracing.begin(exchange.request.fields)
         timeouts = self._timeouts
         if timeouts.revision < 1:
             exchange.fail(504, "timeout", b"request timeout")
             return
         exchange.set_timeouts(timeouts.revision, timeouts.response_start, timeouts.idle)
-        fields = exchange.request.fields
-        if fields.get(KUBELET_PROBE):
+        if plan.kind is KUBELET:
             self._forward(exchange, ticket)
             return
         ticket.counted = True
-        ticket.proxied = fields.get(PROXY) == b"activator"
-        self._stats.request_in(ticket.arrived, ticket.proxied)
+        self._stats.request_in(ticket.arrived, plan.proxied)
         breaker = self._breaker
         if breaker is None:
             self._forward(exchange, ticket)
@@ -219,27 +267,20 @@ class Handler:
             self._metrics.rejected(reason)
         answer_error(exchange, 503, reason, text, (b"Retry-After", b"1"), unsent=True)
 
-    def _forward(self, exchange: Exchange, ticket: _Ticket) -> None:
+    def _forward(self, exchange: Exchange, ticket: _Ticket, waited: bool = False) -> None:
         """Send it to the app, now or once more."""
-        fields = exchange.request.fields
         if ticket.started is None:
-            ticket.started = self._now()
+            # Who did not have to wait has started when it arrived.
+            ticket.started = self._now() if waited else ticket.arrived
             if self._metrics is not None and ticket.entered:
                 self._metrics.waited(ticket.started - ticket.arrived)
             if self._server_timing:
                 exchange.on_head = self._add_timing
-        remove, add = REMOVED, NOTHING_ADDED
-        made = _forwarded(fields)
-        if made:
-            remove, add = REMOVED_WITH_FORWARDED, ((b"Forwarded", made),)
-        trace = ticket.trace
+        plan, trace = ticket.plan, ticket.trace
+        remove, add = plan.remove, plan.add
         if trace is not None:
             remove, add = (remove | trace.remove if trace.remove else remove), (*add, *trace.add)
-        host = fields.get(ORIGINAL_HOST)
-        if host and ticket.counted:
-            exchange.forward(self._upstream, host=host, remove=remove | {ORIGINAL_HOST}, add=add)
-        else:
-            exchange.forward(self._upstream, remove=remove, add=add)
+        exchange.forward(self._upstream, host=plan.host, remove=remove, add=add)
 
     def _add_timing(self, exchange: Exchange, head: ResponseHead) -> None:
         """Tell how long the request waited for a slot and then for the app, in milliseconds."""
@@ -260,16 +301,16 @@ class Handler:
 
     def exchange_ended(self, exchange: Exchange) -> None:
         ticket: _Ticket = exchange.context
-        now = self._now()
-        if ticket.is_probe and exchange in self._checks:
+        is_probe, now = ticket.plan.is_probe, self._now()
+        if is_probe and exchange in self._checks:
             self._checks.pop(exchange).cancel()
         if ticket.counted:
-            self._stats.request_out(now, ticket.proxied)
+            self._stats.request_out(now, ticket.plan.proxied)
         if ticket.entered and self._breaker is not None:
             successor = self._breaker.leave(exchange)
             if successor is not None:
-                self._forward(successor, successor.context)
-        if self._metrics is not None and not ticket.is_probe:
+                self._forward(successor, successor.context, waited=True)
+        if self._metrics is not None and not is_probe:
             in_app = None if ticket.started is None else now - ticket.started
             self._metrics.ended(exchange, now - ticket.arrived, in_app)
         if ticket.trace is not None and self._tracing is not None:
@@ -277,7 +318,7 @@ class Handler:
             waited = (started or now) - ticket.arrived if ticket.entered else None
             in_app = None if started is None else now - started
             self._tracing.ended(exchange, ticket.trace, total=now - ticket.arrived, waited=waited, in_app=in_app)
-        if self._request_log is not None and (self._log_probes or not ticket.is_probe):
+        if self._request_log is not None and (self._log_probes or not is_probe):
             self._request_log(exchange, now - ticket.arrived)
 
 

@@ -66,7 +66,7 @@ class Exchange(ExchangeRecord):
         self.outcome = None
         self.request_bytes = 0
         self.response_bytes = 0
-        self.request_complete = not request.has_body
+        self.request_complete = not (request.chunked or request.length)
         self.trailers = []
         self.awaits_continue = request.expects_continue
         self.upstream = None
@@ -143,9 +143,9 @@ class Exchange(ExchangeRecord):
         `total` bounds the whole, `response_start` the time to the response's head, `idle` the time between two
         pieces of it. A client that has no answer yet gets 504 with `body`; else its connection is cut.
         """
-        timeouts = self._engine.timeouts(total, response_start, idle, body)
-        timeouts.add(self, self.started)
-        self._timeouts = timeouts
+        timeouts = self._timeouts = self._engine.timeouts(total, response_start, idle, body)
+        for queue in timeouts.queues:
+            queue.add(self, self.started)
 
     def fail(self, status: int, reason: str, text: bytes) -> None:
         """Answer with an error of the engine's own: a line of text, and which component said it."""
@@ -378,7 +378,8 @@ class Exchange(ExchangeRecord):
         self.outcome = outcome
         self._kept = None
         if self._timeouts is not None:
-            self._timeouts.discard(self)
+            for queue in self._timeouts.queues:
+                queue.discard(self)
         if self.awaits_continue:
             self._engine.continues.discard(self)
         if self._tunnel is not None:

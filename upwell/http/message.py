@@ -78,7 +78,7 @@ class _FieldCollector:
 class _Head:
     """What the heads of requests and responses have in common."""
 
-    __slots__ = ("chunked", "encoded", "fields", "headers", "length", "repeated", "repeats")
+    __slots__ = ("chunked", "encoded", "fields", "headers", "length", "note", "repeated", "repeats")
 
     headers: Fields
     """Every field line, names as received."""
@@ -94,6 +94,8 @@ class _Head:
     """Whether its connection has brought these very bytes more than once; then its encoded form is kept as well."""
     encoded: tuple[Any, bytes] | None
     """Of a repeated head: what it was encoded with, and the result."""
+    note: Any
+    """The application's own, None at first: what it has found out about this head, which other messages may share."""
 
     def get(self, name: bytes) -> bytes | None:
         """The first value of the field with this lower-case name."""
@@ -115,6 +117,7 @@ class _Head:
         """Take over the field lines."""
         self.repeated = False
         self.encoded = None
+        self.note = None
         fields = {name.lower(): value for name, value in headers}
         self.repeats = len(fields) != len(headers)
         if self.repeats:

@@ -13,7 +13,7 @@ __all__ = ["Timeouts"]
 class Timeouts:
     """How long an exchange may take in all, to its head, and between two pieces of it; seconds, 0 means for ever."""
 
-    __slots__ = ("_queues", "body", "idle")
+    __slots__ = ("body", "idle", "queues")
 
     def __init__(self, deadlines: Deadlines, total: float, response_start: float, idle: float, body: bytes) -> None:
         self.body = body
@@ -29,14 +29,5 @@ class Timeouts:
         if idle > 0:
             self.idle = deadlines.queue("exchange idle", idle, lambda exchange: exchange.timed_out())
             queues.append(self.idle)
-        self._queues = tuple(queues)
-
-    def add(self, exchange: "Exchange", now: float) -> None:
-        """The exchange starts now."""
-        for queue in self._queues:
-            queue.add(exchange, now)
-
-    def discard(self, exchange: "Exchange") -> None:
-        """The exchange is over."""
-        for queue in self._queues:
-            queue.discard(exchange)
+        self.queues = tuple(queues)
+        """Where an exchange stands from its start to its end."""

@@ -24,6 +24,7 @@ class Request:
         self.method = b"GET"
         self.target = b"/"
         self.version = (1, 1)
+        self.note: Any = None
         self.fields = {name.lower().encode(): value.encode() for name, value in headers.items()}
 
 
