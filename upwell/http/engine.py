@@ -9,7 +9,7 @@ import asyncio
 import socket
 from collections.abc import Coroutine, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from upwell.clock import Clock, SystemClock
 from upwell.http.deadlines import Deadlines
@@ -43,7 +43,8 @@ class Listener:
 
     def __init__(self, server: asyncio.Server) -> None:
         self._server = server
-        self.port: int = server.sockets[0].getsockname()[1]
+        # uvloop has a list where asyncio has a tuple, and compiled code looks whether it is one.
+        self.port: int = cast("Any", server).sockets[0].getsockname()[1]
 
     def close(self) -> None:
         """Accept no more connections; those that exist go on."""

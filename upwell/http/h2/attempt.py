@@ -9,17 +9,15 @@ from upwell.http.h2.heads import Http2Request, Http2Response, encode_request
 from upwell.http.h2.stream import Stream
 
 if TYPE_CHECKING:
-    from upwell.http.h2.upstream import Http2Upstream
+    from upwell.http.h2.upstream import Http2Upstream  # noqa: F401 - it is in the name of a type below
 
 __all__ = ["UpstreamStream"]
 
 
-class UpstreamStream(Stream):
+class UpstreamStream(Stream["Http2Upstream"]):
     """One attempt to have a request answered: the upstream side of its exchange."""
 
     __slots__ = ("answered", "head", "method")
-
-    connection: "Http2Upstream"
 
     answered: bool
     """Whether the final response's head has come …"""

@@ -46,12 +46,10 @@ class _Leaving(IntEnum):
     LEFT = 2
 
 
-class DownstreamStream(Stream):
+class DownstreamStream(Stream["Http2Downstream"]):
     """One request of the client: the downstream side of its exchange."""
 
     __slots__ = ()
-
-    connection: "Http2Downstream"
 
     def start_response(self, exchange: Exchange, head: ResponseHead, body: bytes, ended: bool) -> None:
         block = (head.block or head.encode()) if type(head) is Http2Response else encode_response(head)

@@ -6,7 +6,7 @@ offence as long as the peer cannot know of the end; otherwise it is work for not
 """
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from upwell.http.h2.codes import ConnectionViolation, ErrorCode, StreamViolation
 from upwell.http.h2.frames import encode_reset, encode_window_update
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OpenStreams"]
 
-S = TypeVar("S", bound=Stream)
+S = TypeVar("S", bound=Stream[Any])
 
 _FORGOTTEN_MAX: Final = 256
 """Streams we have reset of which late frames are excused."""

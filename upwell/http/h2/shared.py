@@ -38,7 +38,9 @@ class Http2:
         self.lingers: DeadlineQueue[Http2Connection[Any]] = queue(
             "http2 linger", engine.limits.linger_timeout, lambda connection: connection.abort()
         )
-        self.stalls: DeadlineQueue[Stream] = queue("http2 stall", bounds.stall_timeout, lambda stream: stream.stalled())
+        self.stalls: DeadlineQueue[Stream[Any]] = queue(
+            "http2 stall", bounds.stall_timeout, lambda stream: stream.stalled()
+        )
         self.keep_alives: DeadlineQueue[Http2Downstream] = queue(
             "http2 keep-alive", engine.limits.keep_alive_timeout, lambda connection: connection.idle_too_long()
         )

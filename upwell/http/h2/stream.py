@@ -17,7 +17,7 @@ granting window to whoever sends them, so back-pressure travels from window to w
 from abc import ABC, abstractmethod
 from collections import deque
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from upwell.http.exchange import Exchange
 from upwell.http.h2.codes import ErrorCode, StreamViolation
@@ -40,6 +40,9 @@ __all__ = [
     "StreamState",
     "next_state",
 ]
+
+
+C = TypeVar("C", bound="Http2Connection[Any]")
 
 
 class StreamState(IntEnum):
@@ -110,7 +113,7 @@ class Backlog:
         self.trailers: Fields = []
 
 
-class Stream(ABC):
+class Stream(ABC, Generic[C]):
     """What both sides' streams have in common. One is made for every request, so it has no more than it needs."""
 
     __slots__ = (
@@ -127,9 +130,7 @@ class Stream(ABC):
         "write_paused",
     )
 
-    connection: "Http2Connection[Any]"
-
-    def __init__(self, connection: "Http2Connection[Any]", number: int, window: int, state: StreamState) -> None:
+    def __init__(self, connection: C, number: int, window: int, state: StreamState) -> None:
         """`window` is what the peer may send before any of it is given back."""
         self.connection = connection
         self.number = number

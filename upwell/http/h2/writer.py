@@ -6,7 +6,7 @@ socket stays with its stream, and is taken from the streams in turn, a frame at 
 
 import asyncio
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from upwell.http.h2.codes import ConnectionViolation, ErrorCode
 from upwell.http.h2.fields import TABLE_UNUSED
@@ -55,7 +55,7 @@ class FrameWriter(asyncio.Protocol, ABC):
         """Bytes of DATA in `_out`."""
         self._flush_due = False
         self._block_prefix = TABLE_UNUSED
-        self._ready: dict[Stream, None] = {}
+        self._ready: dict[Stream[Any], None] = {}
         """Streams that wait only for the connection's window, or for the socket."""
 
     # What the transport reports.
@@ -124,7 +124,7 @@ class FrameWriter(asyncio.Protocol, ABC):
         """Send the trailers that may be passed on, and with them the end of the stream."""
         self.send_block(number, encode_trailers(trailers), True)
 
-    def stream_waits(self, stream: "Stream") -> None:
+    def stream_waits(self, stream: "Stream[Any]") -> None:
         """`stream` has bytes that may be sent as soon as the connection lets them."""
         if stream.send_window > 0:
             self._ready[stream] = None
