@@ -39,6 +39,9 @@ class Limits:
     CONNECT_TIMEOUT. Without it they take some 20 s."""
     continue_timeout: float = 1.0
     """How long an upstream may take to answer `Expect: 100-continue` before the engine says 100 itself."""
+    connections_opening: int = 16
+    """Connections to one upstream that are being opened at once; whoever needs more waits for one of them, or for one
+    that is given back."""
     idle_connections: int = 1000
     """Kept-alive connections per upstream."""
     idle_connections_total: int = 100_000

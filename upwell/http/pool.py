@@ -2,10 +2,13 @@
 
 The connection used last is used first (LIFO), so that a pool shrinks to what the traffic needs. An exchange that finds
 none idle waits while a new one is opened, and takes whichever comes first, the new one or one that another exchange
-gives back; there are never more being opened than exchanges waiting when they were asked for.
+gives back; there are never more being opened than exchanges waiting when they were asked for, and never more than
+`Limits.connections_opening`: of a crowd that comes at once, many find that a connection is given back before their
+turn to open one has come.
 """
 
 import asyncio
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from upwell.http.dial import DialError, SecureDialer, dial
@@ -103,9 +106,7 @@ class Upstream:
             self.http2.wait(exchange)
             return
         self._waiting[exchange] = None
-        if self._opening < len(self._waiting):
-            self._opening += 1
-            self.engine.start(self._connect(), f"connect {self.host}:{self.port}")
+        self._open_more()
 
     def leave(self, exchange: "Exchange") -> None:
         """`exchange` does not wait any more."""
@@ -155,6 +156,12 @@ class Upstream:
 
     # Opening.
 
+    def _open_more(self) -> None:
+        """Open one more connection, if somebody waits for whom none is being opened."""
+        if self._opening < len(self._waiting) and self._opening < self.engine.limits.connections_opening:
+            self._opening += 1
+            self.engine.start(self._connect(), f"connect {self.host}:{self.port}")
+
     async def _connect(self) -> None:
         try:
             connection = await dial(self.engine, lambda: UpstreamConnection(self), self.host, self.port, self.secure)
@@ -169,10 +176,12 @@ class Upstream:
             self.connections_opened += 1
             self.engine.upstream_connections[connection] = None
             self.release(connection)
+            self._open_more()
 
     def _fail_first(self, kind: FailureKind, message: str) -> None:
-        """This many connections were asked for, so the one that failed was for the one that waits longest."""
-        if len(self._waiting) > self._opening:
-            exchange = next(iter(self._waiting))
-            del self._waiting[exchange]
-            exchange.attempt_failed(kind, message, sent=False)
+        """The connection that failed was for the one that waits longest; the last one to fail, for all the rest."""
+        waiting, opening = len(self._waiting), self._opening
+        for exchange in list(islice(self._waiting, waiting if not opening else waiting > opening)):
+            if exchange in self._waiting:
+                del self._waiting[exchange]
+                exchange.attempt_failed(kind, message, sent=False)
