@@ -6,13 +6,18 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
+from upwell.cli.completion import SHELLS, Completes, complete_if_asked
 from upwell.cli.errors import CommandError
+from upwell.cli.group_words import GROUPS, add_cluster_options, add_groups
 from upwell.cli.simulate_options import add_options as add_simulate_options
 
-__all__ = ["build_parser", "main"]
+if TYPE_CHECKING:
+    from upwell.cli.documents import Document
+    from upwell.cli.session import Session
 
+__all__ = ["build_parser", "joined", "main"]
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -27,8 +32,11 @@ def build_parser() -> tuple[argparse.ArgumentParser, Commands]:
     parser.add_argument("--version", action="version", version=f"upwell {version('upwell')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_platform_commands(commands)
+    add_groups(commands)
     _add_object_commands(commands)
     _add_lab_command(commands)
+    completion = commands.add_parser("completion", help="what a shell reads to complete these words")
+    completion.add_argument("shell", choices=SHELLS, help='in ~/.bashrc: eval "$(upwell completion bash)"')
     return parser, commands
 
 
@@ -46,28 +54,26 @@ def _add_platform_commands(commands: Commands) -> None:
     up = commands.add_parser("up", help="start the platform on this machine and stay until Ctrl-C")
     up.add_argument("files", nargs="*", metavar="FILE", help="what to apply (default: service.yaml, if there is one)")
     up.add_argument("--port", type=_port, default=8080, help="the gateway's port (default: 8080)")
-    _add_namespace(up)
+    up.add_argument("-n", "--namespace", default="default", help="default: default")
 
 
 def _add_object_commands(commands: Commands) -> None:
     apply = commands.add_parser("apply", help="create or change what the files describe")
     apply.add_argument("files", nargs="+", metavar="FILE")
-    get = commands.add_parser("get", help="list services, revisions, pods …")
+    get = commands.add_parser("get", help="list services, revisions, pods …, or any other kind")
     get.add_argument("kind", help="services, revisions, routes, pods, …")
-    get.add_argument("name", nargs="?", default="")
-    get.add_argument(
-        "-o", "--output", choices=("json", "yaml"), default="", help="the whole objects instead of a table"
-    )
+    get.add_argument("name", nargs="?", default="").completer = Completes()  # type: ignore[attr-defined]
+    get.add_argument("-o", "--output", choices=("json", "yaml", "name", "wide", "url"), default="", help="no table")
     get.add_argument("-A", "--all-namespaces", action="store_true")
     logs = commands.add_parser("logs", help="what the pods of a service wrote")
-    logs.add_argument("name", help="a service, a revision or a pod")
+    logs_name = logs.add_argument("name", help="a service, a revision or a pod")
     logs.add_argument("-c", "--container", default="", help="default: the app's own; the sidecar is queue-proxy")
     logs.add_argument("-f", "--follow", action="store_true")
     logs.add_argument("--tail", type=_count, default=200, help="lines from the end (default: 200)")
     delete = commands.add_parser("delete", help="delete a service, or any object")
-    delete.add_argument("words", nargs="+", metavar="[KIND] NAME", help="a kind other than service comes first")
+    words = delete.add_argument("words", nargs="+", metavar="[KIND] NAME", help="a kind other than service comes first")
     explain = commands.add_parser("explain", help="why a revision has the scale it has")
-    explain.add_argument("name", help="a revision, or a service: then its revisions that are scaled")
+    explain_name = explain.add_argument("name", help="a revision, or a service: then its revisions that are scaled")
     explain.add_argument("-o", "--output", choices=("json",), default="", help="everything that is known, for programs")
     top = commands.add_parser("top", help="load, scale and panic of each revision, live")
     top.add_argument("-A", "--all-namespaces", action="store_true")
@@ -77,19 +83,16 @@ def _add_object_commands(commands: Commands) -> None:
         command.add_argument(
             "--system-namespace", default="knative-serving", help="where the autoscaler runs (default: knative-serving)"
         )
+    for name in (logs_name, words, explain_name):
+        name.completer = Completes("services")  # type: ignore[attr-defined]
     for command in (apply, get, logs, delete, explain, top):
-        _add_namespace(command)
-        command.add_argument("--kubeconfig", help="default: that of the platform running in this folder")
+        add_cluster_options(command)
 
 
 def _add_lab_command(commands: Commands) -> None:
     add_simulate_options(
         commands.add_parser("simulate", help="what a scaling policy would have done with your traffic")
     )
-
-
-def _add_namespace(command: argparse.ArgumentParser) -> None:
-    command.add_argument("-n", "--namespace", default="default", help="default: default")
 
 
 def _port(text: str) -> int:
@@ -121,48 +124,89 @@ async def _run(options: argparse.Namespace) -> int:
 
         await up(options.files, options.namespace, options.port)
         return 0
+    if options.command == "completion":
+        from upwell.cli.completion import shell_code
+
+        print(shell_code(options.shell))
+        return 0
     return await _object_command(options)
 
 
 async def _object_command(options: argparse.Namespace) -> int:
-    from upwell.cli import show
-    from upwell.cli.apply import apply_documents
+    """What talks to an API server, or would if `--target` did not say that a file is wanted."""
     from upwell.cli.documents import load_files
-    from upwell.cli.session import open_session
+    from upwell.cli.session import default_namespace, find_kubeconfig, open_session
 
+    if getattr(options, "target", None) is not None:
+        from upwell.cli.service import write_target
+
+        options.namespace, options.local = options.namespace or "default", False
+        write_target(options)
+        return 0
     if options.command == "delete" and len(options.words) > 2:
         raise CommandError(f"delete {' '.join(options.words)}: too many words", "upwell delete [KIND] NAME", code=2)
+    if not options.namespace:
+        kubeconfig = find_kubeconfig(options.kubeconfig, options.context)
+        options.namespace = default_namespace(kubeconfig, options.context)
     documents = (
         load_files([Path(file) for file in options.files], options.namespace) if options.command == "apply" else []
     )
-    async with open_session(options.kubeconfig) as session:
-        if options.command == "apply":
-            for line in await apply_documents(session.client, documents):
-                print(line)
-        elif options.command == "get":
-            namespace = "" if options.all_namespaces else options.namespace
-            await show.get(session, options.kind, options.name, namespace, options.output)
-        elif options.command == "delete":
-            await show.delete(session, options.words, options.namespace)
-        elif options.command == "explain":
-            from upwell.cli.explain import explain
-
-            await explain(session, options.name, options.namespace, options.output, options.system_namespace)
-        elif options.command == "top":
-            from upwell.cli.top import top
-
-            namespace = "" if options.all_namespaces else options.namespace
-            await top(session, namespace, options.output, options.system_namespace, once=options.once)
-        else:
-            await show.logs(
-                session, options.name, options.namespace, options.container, options.tail, follow=options.follow
-            )
+    async with open_session(options.kubeconfig, options.context) as session:
+        await _with_session(session, options, documents)
     return 0
+
+
+async def _with_session(session: "Session", options: argparse.Namespace, documents: "list[Document]") -> None:
+    from upwell.cli import show
+    from upwell.cli.apply import apply_documents
+
+    everywhere = "" if getattr(options, "all_namespaces", False) else options.namespace
+    if options.command in GROUPS:
+        from upwell.cli.groups import run_verb
+
+        await run_verb(session, options)
+    elif options.command == "apply":
+        for line in await apply_documents(session.client, documents):
+            print(line)
+    elif options.command == "get":
+        resource = show.find_resource(options.kind)
+        await show.get(session, resource, [options.name] if options.name else [], everywhere, options.output)
+    elif options.command == "delete":
+        resource = show.find_resource(options.words[0] if len(options.words) > 1 else "ksvc")
+        await show.delete(session, resource, options.words[-1:], options.namespace)
+    elif options.command == "explain":
+        from upwell.cli.explain import explain
+
+        await explain(session, options.name, options.namespace, options.output, options.system_namespace)
+    elif options.command == "top":
+        from upwell.cli.top import top
+
+        await top(session, everywhere, options.output, options.system_namespace, once=options.once)
+    else:
+        await show.logs(
+            session, options.name, options.namespace, options.container, options.tail, follow=options.follow
+        )
+
+
+_TAKES_ANY_WORD = ("--arg", "--cmd")
+
+
+def joined(words: Sequence[str]) -> list[str]:
+    """`--arg --verbose` as `--arg=--verbose`: the word after these flags is theirs, dashes or not."""
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1] in _TAKES_ANY_WORD:
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    options = build_parser()[0].parse_args(arguments)
+    parser = build_parser()[0]
+    complete_if_asked(parser)
+    options = parser.parse_args(joined(sys.argv[1:] if arguments is None else arguments))
     try:
         if options.command == "simulate":
             # Beside the event loop, which would take an interrupt for a cancellation and wait.

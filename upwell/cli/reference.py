@@ -5,7 +5,7 @@ import os
 
 from upwell.cli.main import build_parser
 
-__all__ = ["reference"]
+__all__ = ["reference", "verbs_of"]
 
 
 def reference() -> str:
@@ -19,7 +19,15 @@ def reference() -> str:
     ]
     for name, command in commands.choices.items():
         parts += [f"## upwell {name}", _help(command)]
+        for verb, its_command in verbs_of(command).items():
+            parts += [f"### upwell {name} {verb}", _help(its_command)]
     return "\n\n".join(parts) + "\n"
+
+
+def verbs_of(command: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The commands below a command, such as `create` below `service`."""
+    actions = (action for action in command._actions if isinstance(action, argparse._SubParsersAction))
+    return {verb: parser for action in actions for verb, parser in action.choices.items()}
 
 
 def _help(parser: argparse.ArgumentParser) -> str:

@@ -1,15 +1,13 @@
 """`upwell get`, `upwell logs`, `upwell delete`: look at what runs, and take it away."""
 
 import asyncio
-import json
 import sys
 
-import yaml
-
 from upwell.api import names
-from upwell.api.objects import Object, name_of, namespace_of
-from upwell.api.resources import POD, RESOURCES, SERVICE, Resource
+from upwell.api.objects import Key, Object, labels_of, name_of, namespace_of
+from upwell.api.resources import POD, RESOURCES, REVISION, ROUTE, SERVICE, Resource
 from upwell.cli.errors import CommandError, api_errors
+from upwell.cli.output import Split, columns_of, print_columns, print_objects, print_table
 from upwell.cli.session import Session
 from upwell.cluster.errors import NotFound
 
@@ -29,26 +27,79 @@ def find_resource(word: str) -> Resource:
     raise CommandError(f"{word}: no such kind of object", f"one of {known}, pods, deployments", code=2)
 
 
-async def get(session: Session, word: str, name: str, namespace: str, output: str) -> None:
-    """Print a table as the API server makes it, or the objects as JSON or YAML."""
-    resource = find_resource(word)
-    path = resource.path(namespace, name)
-    with api_errors(f"get {word}", session.kubeconfig):
-        if output:
-            found = await session.client.raw("GET", path)
-            print(json.dumps(found, indent=2) if output == "json" else yaml.safe_dump(found, sort_keys=False), end="")
+async def get(
+    session: Session, resource: Resource, words: list[str], namespace: str, output: str, labels: str = ""
+) -> None:
+    """Print a table of all objects (with `words`: of those names), or the objects themselves.
+
+    An empty namespace means all of them. One name and `-o json` is the object, everything else a list.
+    """
+    with api_errors(f"get {resource.plural}", session.kubeconfig):
+        if output in ("", "wide") and columns_of(resource, {}) is None:
+            await _print_server_table(session, resource, words, namespace, wide=bool(output))
             return
-        table = await session.client.raw("GET", path, headers={"Accept": _TABLE})
-    rows = _table_rows(table, with_namespace=not namespace and resource.namespaced)
-    if len(rows) == 1:
-        where = f"namespace {namespace}" if namespace else "any namespace"
-        print(f"no {resource.plural} in {where}", file=sys.stderr)
-        return
-    print_columns(rows)
+        if words:
+            objects = [await session.client.get(resource, name, namespace) for name in words]
+        else:
+            objects, _ = await session.client.list(resource, namespace, labels=labels)
+        split = await _split(session, namespace) if resource is REVISION and output in ("", "wide") else {}
+    columns = columns_of(resource, split, wide=output == "wide")
+    if output in ("", "wide") and columns is not None:
+        if objects:
+            print_table(columns, _newest_first(resource, objects), with_namespace=not namespace)
+        else:
+            _say_none(resource, namespace)
+    else:
+        print_objects(resource, objects, output, single=len(words) == 1)
 
 
-def _table_rows(table: Object, *, with_namespace: bool) -> list[list[str]]:
-    shown = [index for index, column in enumerate(table["columnDefinitions"]) if not column.get("priority")]
+def _newest_first(resource: Resource, objects: list[Object]) -> list[Object]:
+    """Revisions by Service, the newest first; everything else by name, as the server has it."""
+    if resource is not REVISION:
+        return objects
+
+    def rank(obj: Object) -> tuple[str, str, int]:
+        labels = labels_of(obj)
+        generation = labels.get(names.LABEL_CONFIGURATION_GENERATION, "0")
+        return namespace_of(obj), labels.get(names.LABEL_CONFIGURATION, ""), -int(generation or 0)
+
+    return sorted(objects, key=rank)
+
+
+def _say_none(resource: Resource, namespace: str) -> None:
+    where = f"namespace {namespace}" if namespace else "any namespace"
+    print(f"no {resource.plural} in {where}", file=sys.stderr)
+
+
+async def _split(session: Session, namespace: str) -> Split:
+    """What each revision gets of the traffic, over all its targets."""
+    shares: dict[Key, int] = {}
+    tags: dict[Key, list[str]] = {}
+    routes, _ = await session.client.list(ROUTE, namespace)
+    for route in routes:
+        for target in (route.get("status") or {}).get("traffic") or ():
+            key = Key(namespace_of(route), str(target.get("revisionName") or ""))
+            shares[key] = shares.get(key, 0) + int(target.get("percent") or 0)
+            tags.setdefault(key, []).extend(filter(None, [target.get("tag")]))
+    return {key: (f"{share}%" if share else "", ",".join(tags[key])) for key, share in shares.items()}
+
+
+async def _print_server_table(
+    session: Session, resource: Resource, words: list[str], namespace: str, *, wide: bool
+) -> None:
+    tables = [
+        await session.client.raw("GET", resource.path(namespace, name), headers={"Accept": _TABLE})
+        for name in words or [""]
+    ]
+    rows = [row for table in tables for row in table.get("rows") or ()]
+    if rows:
+        print_columns(_table_rows({**tables[0], "rows": rows}, not namespace and resource.namespaced, wide=wide))
+    else:
+        _say_none(resource, namespace)
+
+
+def _table_rows(table: Object, with_namespace: bool, *, wide: bool) -> list[list[str]]:
+    shown = [index for index, column in enumerate(table["columnDefinitions"]) if wide or not column.get("priority")]
     rows = [[str(table["columnDefinitions"][index]["name"]).upper() for index in shown]]
     for row in table.get("rows") or ():
         cells = ["" if row["cells"][index] is None else str(row["cells"][index]) for index in shown]
@@ -58,19 +109,12 @@ def _table_rows(table: Object, *, with_namespace: bool) -> list[list[str]]:
     return rows
 
 
-def print_columns(rows: list[list[str]]) -> None:
-    """Print rows with aligned columns, as kubectl does."""
-    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
-    for row in rows:
-        print("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-async def delete(session: Session, words: list[str], namespace: str) -> None:
-    """`delete NAME` deletes the Service of that name, `delete KIND NAME` any object."""
-    resource = SERVICE if len(words) == 1 else find_resource(words[0])
-    with api_errors(f"delete {' '.join(words)}", session.kubeconfig):
-        await session.client.delete(resource, words[-1], namespace)
-    print(f"{resource.kind.lower()} {words[-1]} deleted")
+async def delete(session: Session, resource: Resource, words: list[str], namespace: str) -> None:
+    """Delete the objects of those names, in order; the first that cannot be deleted ends it."""
+    for name in words:
+        with api_errors(f"delete {resource.kind.lower()} {name}", session.kubeconfig):
+            await session.client.delete(resource, name, namespace)
+        print(f"{resource.kind.lower()} {name} deleted")
 
 
 async def logs(session: Session, name: str, namespace: str, container: str, tail: int, *, follow: bool) -> None:

@@ -116,8 +116,10 @@ class Connection:
         return response
 
 
-async def connect(kubeconfig: str | None = None) -> Connection:
+async def connect(kubeconfig: str | None = None, context: str | None = None) -> Connection:
     """Find the cluster: `kubeconfig`, else $KUBECONFIG, else the pod's service account, else ~/.kube/config.
+
+    `context` names one of the file's, in place of its current one.
 
     Raise ConfigError when none can be used.
     """
@@ -125,11 +127,11 @@ async def connect(kubeconfig: str | None = None) -> Connection:
     configuration = Configuration()
     loader = None
     if named:
-        loader = await _load_file(named, origin, configuration)
+        loader = await _load_file(named, origin, configuration, context)
     elif os.environ.get("KUBERNETES_SERVICE_HOST"):
         _load_service_account(configuration)
     elif (default := Path.home() / ".kube" / "config").exists():
-        loader = await _load_file(str(default), "kubeconfig", configuration)
+        loader = await _load_file(str(default), "kubeconfig", configuration, context)
     else:
         raise ConfigError(
             "no cluster to talk to: set KUBECONFIG to a kubeconfig file (`upwell up` writes .upwell/kubeconfig)"
@@ -137,11 +139,13 @@ async def connect(kubeconfig: str | None = None) -> Connection:
     return Connection(_api_client(configuration), loader)
 
 
-async def _load_file(path: str, origin: str, configuration: Configuration) -> Any:
+async def _load_file(path: str, origin: str, configuration: Configuration, context: str | None) -> Any:
     if not any(os.path.isfile(os.path.expanduser(part)) for part in path.split(os.pathsep)):  # noqa: ASYNC240 - at start
         raise ConfigError(f'{origin}="{path}": there is no such file; it has to be a kubeconfig')
     try:
-        return await config.load_kube_config(config_file=path, client_configuration=configuration, persist_config=False)
+        return await config.load_kube_config(
+            config_file=path, context=context, client_configuration=configuration, persist_config=False
+        )
     except Exception as error:
         # Depending on what is wrong with the file, kubernetes-asyncio lets out nearly any kind of exception.
         raise ConfigError(

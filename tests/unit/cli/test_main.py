@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from upwell.cli.main import build_parser, main
+from upwell.cli.reference import verbs_of
 from upwell.cli.show import find_resource
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
@@ -13,11 +14,14 @@ REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
 def test_every_command_and_option_is_in_the_reference_page() -> None:
     page = REFERENCE.read_text()
     _, commands = build_parser()
-    for name, command in commands.choices.items():
-        section = page.partition(f"## upwell {name}\n")[2].partition("\n## ")[0]
-        assert section, f"run `make docs`: {name} is missing"
+    parsers = {f"## upwell {name}": command for name, command in commands.choices.items()}
+    for title, command in list(parsers.items()):
+        parsers |= {f"#{title} {verb}": parser for verb, parser in verbs_of(command).items()}
+    for title, command in parsers.items():
+        section = page.partition(f"\n{title}\n")[2].partition("\n#")[0]
+        assert section, f"run `make docs`: {title} is missing"
         for option in command._option_string_actions:
-            assert option in section, f"run `make docs`: {option} of {name} is missing"
+            assert option in section, f"run `make docs`: {option} of {title} is missing"
 
 
 @pytest.mark.parametrize(

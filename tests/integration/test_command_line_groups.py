@@ -1,0 +1,88 @@
+"""`upwell service`, `revision`, `route` and completion, as a developer types them against a running platform."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.integration.running import UPWELL, Up, copy_example, eventually, running
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks into /proc, which only Linux has")
+
+APP = ("--image", "example.local/hello", "--cmd", "python3", "--cmd", "app.py", "--scale-window", "6s")
+
+
+def test_a_service_is_made_split_tagged_rolled_back_exported_and_taken_away(tmp_path: Path) -> None:
+    folder = copy_example("hello", tmp_path / "hello")
+    (folder / "service.yaml").rename(folder / "kept.yaml")
+    with running(folder) as up:
+        made = up.upwell("service", "create", "hi", *APP)
+        assert made.stdout == f"service hi created, latest revision hi-00001\nhttp://hi.default.localhost:{up.port}\n"
+        assert "Ready to serve." in made.stderr
+        assert "exists" in up.upwell("service", "create", "hi", *APP, check=False).stderr
+
+        split = ("--tag", "hi-00001=old", "--traffic", "old=100,@latest=0", "-e", "GREETING=Hei")
+        assert "latest revision hi-00002" in up.upwell("service", "update", "hi", *split).stdout
+        with up.client("hi") as client:
+            assert {client.get("/").text for _ in range(10)} == {"Hello from hi-00001!\n"}
+        with up.client("old-hi") as client:
+            assert client.get("/").text == "Hello from hi-00001!\n"
+        _looks_right(up)
+
+        up.upwell("service", "update", "hi", "--traffic", "@latest=100")
+        with up.client("hi") as client:
+            eventually(lambda: "hi-00002" in client.get("/").text)
+        assert (
+            up.upwell("service", "update", "hi", "-e", "GREETING=Hei", "--no-wait").stdout == "service hi unchanged\n"
+        )
+
+        exported = up.upwell("service", "export", "hi", "--with-revisions", "-o", "yaml").stdout
+        names = [item["spec"]["template"]["metadata"]["name"] for item in yaml.safe_load(exported)["items"]]
+        assert names == ["hi-00001", "hi-00002"]
+        _completes(up)
+
+        up.upwell("service", "update", "hi", "--untag", "old")
+        eventually(lambda: "hi-00001" in up.upwell("revision", "delete", "--prune", "hi").stdout)
+        assert up.upwell("service", "delete", "hi").stdout == "service hi deleted\n"
+        eventually(lambda: up.upwell("revision", "list", "-o", "name").stdout.strip() == "")
+
+
+def test_a_service_that_cannot_start_fails_the_command_with_its_reason(tmp_path: Path) -> None:
+    folder = copy_example("hello", tmp_path / "hello")
+    (folder / "service.yaml").rename(folder / "kept.yaml")
+    with running(folder) as up:
+        words = ("service", "create", "broken", "--image", "example.local/broken", "--cmd", "no-such-command")
+        failed = up.upwell(*words, check=False)
+        assert failed.returncode == 1
+        assert "Error: service broken: not ready: RevisionFailed" in failed.stderr
+        assert "no-such-command" in failed.stderr
+
+        denied = up.upwell("service", "create", "b", *APP, "--scale", "5..1", check=False)
+        assert denied.returncode == 1
+        assert "max-scale=1 is less than min-scale=5" in denied.stderr
+
+        fixed = up.upwell("service", "create", "broken", *APP, "--force")
+        assert fixed.stdout.startswith("service broken replaced, latest revision broken-00002\n")
+        again = up.upwell("service", "apply", "broken", *APP)
+        assert again.stdout.startswith("service broken unchanged")
+
+
+def _looks_right(up: Up) -> None:
+    described = up.upwell("service", "describe", "hi").stdout
+    assert "100%  hi-00001 #old" in described
+    assert "++  Ready" in described
+    rows = {line.split()[0]: line.split() for line in up.upwell("revision", "list", "-s", "hi").stdout.splitlines()}
+    assert rows["hi-00001"][1:4] == ["hi", "100%", "old"]
+    assert up.upwell("route", "list", "-o", "name").stdout == "route.serving.knative.dev/hi\n"
+    assert up.upwell("service", "describe", "hi", "-o", "url").stdout == f"http://hi.default.localhost:{up.port}\n"
+
+
+def _completes(up: Up) -> None:
+    """The names of objects come from the API server, as a shell asks at TAB."""
+    line, answer = "upwell revision describe hi", up.folder / "answer"
+    asked = {"_ARGCOMPLETE": "1", "_ARGCOMPLETE_STDOUT_FILENAME": str(answer), "_ARGCOMPLETE_IFS": "\n"}
+    env = {**os.environ, **asked, "COMP_LINE": line, "COMP_POINT": str(len(line))}
+    subprocess.run([UPWELL], cwd=up.folder, env=env, check=True, timeout=30)
+    assert {word.strip() for word in answer.read_text().split("\n")} == {"hi-00001", "hi-00002"}
