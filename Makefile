@@ -9,7 +9,7 @@ SECONDS ?= 300
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit golden integration fuzz bench bench-autoscaler bench-simulate soak load chaos fmt docs crds clean
+.PHONY: help setup demo test lint unit golden integration fuzz bench bench-activator bench-autoscaler bench-simulate soak load chaos fmt docs crds clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ fuzz: $(STAMP) ## hypothesis with fixed seeds
 
 bench: $(STAMP) ## every figure of the queue-proxy beside its target, HAProxy and nghttpx; five minutes
 	$(BIN)/python -m bench.queueproxy $(BENCH_ARGS)
+
+bench-activator: $(STAMP) ## the activator warm, cold, crowded and idle, beside its targets and HAProxy; five minutes
+	$(BIN)/python -m bench.activator $(BENCH_ARGS)
 
 bench-autoscaler: $(STAMP) ## what deciding, collecting, scraping and waking cost, beside their targets
 	$(BIN)/python -m bench.autoscaler $(BENCH_ARGS)

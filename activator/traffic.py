@@ -9,7 +9,8 @@ those decisions become calls to the engine, and the counts that the autoscaler a
 
 What a waiting request keeps of its body counts against the process' total; where that is used up, nothing more is
 read of bodies that wait, and requests that bring one are turned away. A crowd that is released goes in batches, with
-a turn of the loop between them, so that others' requests do not wait for its end.
+a turn of the loop between them, so that others' requests do not wait for its end; and while a batch waits for
+connections the next one does not go, so that requests reach the pods in their order and over few connections.
 """
 
 import asyncio
@@ -28,6 +29,7 @@ from upwell.api import names
 from upwell.clock import Clock
 from upwell.cluster.endpoints import Address
 from upwell.http import Engine, Exchange, FailureKind, UpstreamFailure
+from upwell.http.states import ExchangeState
 from upwell.policy.picking import Pod
 from upwell.policy.throttler import QueueFull, Throttler
 from upwell.policy.waiting_room import Share, WaitingRoom
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["QUEUE_FULL", "Passage", "Shared", "Traffic"]
 
+CONNECTING: Final = ExchangeState.CONNECTING
 ATTEMPTS_MOST: Final = 10
 """Each failed attempt takes a pod out until it answers again, so a request that comes here has met ten of them."""
 TIMEOUT_BODY: Final = b"activator request timeout"
@@ -53,6 +56,10 @@ _ORIGINAL_HOST: Final = names.HEADER_ORIGINAL_HOST.encode()
 _REMOVED_WITH_HOST: Final = _REMOVED | {_ORIGINAL_HOST.lower()}
 BATCH: Final = 64
 """As many waiting requests are sent on at once: about a millisecond or two of the loop's time."""
+CONNECT_PAUSE: Final = 0.001
+"""Seconds until a crowd is looked at again whose last ones wait for connections."""
+CONNECT_PATIENCE: Final = 0.05
+"""Seconds after which one that still waits for a connection holds up nobody behind it."""
 _UNREACHED: Final = (FailureKind.CONNECT_REFUSED, FailureKind.CONNECT_TIMEOUT, FailureKind.UNSENT)
 
 
@@ -131,7 +138,9 @@ class Traffic:
         self._gone: tuple[int, Any, bytes] | None = None
         """What requests are answered once the revision is gone."""
         self._pumping = False
-        """Whether the next batch is due in the loop's next turn."""
+        """Whether the next batch is due, in the loop's next turn or soon after."""
+        self._connecting: list[tuple[Exchange, float]] = []
+        """Of those that were sent on after a wait, the ones that may not have a connection yet, and since when."""
 
     # What the application reports.
 
@@ -275,6 +284,15 @@ class Traffic:
 
     def _pump(self) -> None:
         """Send on those for whom there is a slot, a batch of them in each turn of the loop."""
+        if self._pumping:
+            return
+        if not self.throttler.waiting:
+            self._connecting.clear()
+            return
+        if self._connecting and not self._may_connect():
+            self._pumping = True
+            asyncio.get_running_loop().call_later(CONNECT_PAUSE, self._pump_on)
+            return
         for _ in range(BATCH):
             taken = self.throttler.take()
             if taken is None:
@@ -282,16 +300,26 @@ class Traffic:
             exchange, pod = taken
             passage: Passage = exchange.context
             self._stopped_waiting(passage)
+            now = self._shared.clock.monotonic()
             if passage.queued and not passage.forwarded:
-                passage.forwarded = self._shared.clock.monotonic()
+                passage.forwarded = now
             self._forward(exchange, passage, pod)
-        if not self._pumping:
-            self._pumping = True
-            asyncio.get_running_loop().call_soon(self._pump_on)
+            if exchange.state is CONNECTING:
+                self._connecting.append((exchange, now))
+        self._pumping = True
+        asyncio.get_running_loop().call_soon(self._pump_on)
 
     def _pump_on(self) -> None:
         self._pumping = False
         self._pump()
+
+    def _may_connect(self) -> bool:
+        """Whether less than a batch of those sent on still wait for a connection, and have not for long."""
+        since = self._shared.clock.monotonic() - CONNECT_PATIENCE
+        self._connecting = [
+            (exchange, at) for exchange, at in self._connecting if exchange.state is CONNECTING and at > since
+        ]
+        return len(self._connecting) < BATCH
 
     def _forward(self, exchange: Exchange, passage: Passage, pod: Pod) -> None:
         passage.pod = pod

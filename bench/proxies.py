@@ -1,10 +1,11 @@
-"""Whom the bench compares: the sidecar, HAProxy with one thread, nghttpx with one worker, and the app behind them.
+"""Whom the benches compare: sidecar, activator, HAProxy with one thread, nghttpx with one worker, and the app.
 
 Each runs as a process of its own, pinned to a core, on ports that were free a moment ago: the proxy under test alone on
 one, client and app together on the other. Where answers are short the app is HAProxy too, answering from memory: it
 is needed anyway, and nothing else in Debian is much quicker. Other apps are in `bench.peers`.
 """
 
+import http.client
 import os
 import shutil
 import signal
@@ -24,6 +25,7 @@ __all__ = [
     "LOAD_CORE",
     "PROXY_CORE",
     "Target",
+    "activator",
     "backend",
     "direct",
     "free_port",
@@ -36,6 +38,8 @@ __all__ = [
 
 PROXY_CORE, LOAD_CORE = 0, 1
 START_SECONDS = 10.0
+HEALTHY_SECONDS = 60.0
+"""An activator reads everything that the cluster has first."""
 BODY = "x" * 48
 """The short answer."""
 _BUFFER = 16_384
@@ -159,14 +163,50 @@ def nghttpx(folder: Path, behind: Target) -> Iterator[Target]:
 
 
 @contextmanager
-def queueproxy(folder: Path, behind: Target, settings: Mapping[str, str] | None = None) -> Iterator[Target]:
+def queueproxy(
+    folder: Path, behind: Target, settings: Mapping[str, str] | None = None, core: int = PROXY_CORE
+) -> Iterator[Target]:
     """The sidecar in front of the app, with its defaults and these settings."""
     port, metrics = free_port(), free_port()
     ports = {8012: port, 8112: free_port(), 8022: free_port(), 9090: free_port(), 9091: metrics, 8080: behind.port}
     env = {**os.environ, **_SIDECAR_ENV, **(settings or {})}
     env["UPWELL_PORT_MAP"] = ",".join(f"{contract}={actual}" for contract, actual in ports.items())
-    with _process([sys.executable, "-m", "queueproxy"], "queueproxy", PROXY_CORE, port, folder, env) as target:
+    with _process([sys.executable, "-m", "queueproxy"], "queueproxy", core, port, folder, env) as target:
         yield replace(target, metrics_port=metrics)
+
+
+@contextmanager
+def activator(folder: Path, kubeconfig: Path, settings: Mapping[str, str] | None = None) -> Iterator[Target]:
+    """The activator on the cluster of `kubeconfig`, once it knows the revisions."""
+    port, metrics = free_port(), free_port()
+    ports = {8012: port, 8013: free_port(), 8112: free_port(), 9090: metrics, 8008: free_port()}
+    env = {
+        **os.environ,
+        "KUBECONFIG": str(kubeconfig),
+        "POD_NAME": "activator-1",
+        "POD_IP": "127.0.0.1",
+        "UPWELL_BIND_HOST": "127.0.0.1",
+        "UPWELL_LOG_LEVEL": "error",
+        "UPWELL_PORT_MAP": ",".join(f"{contract}={actual}" for contract, actual in ports.items()),
+        **(settings or {}),
+    }
+    with _process([sys.executable, "-m", "activator"], "activator", PROXY_CORE, port, folder, env) as target:
+        _await_healthy(port)
+        yield replace(target, metrics_port=metrics)
+
+
+def _await_healthy(port: int) -> None:
+    deadline = time.monotonic() + HEALTHY_SECONDS
+    while time.monotonic() < deadline:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        try:
+            connection.request("GET", "/", headers={"User-Agent": "kube-probe/1.34"})
+            if connection.getresponse().status == 200:
+                return
+        finally:
+            connection.close()
+        time.sleep(0.02)
+    raise UnmeasuredError(f"the activator is not healthy after {HEALTHY_SECONDS:.0f} s")
 
 
 def direct(behind: Target) -> Target:

@@ -2,7 +2,7 @@
 
 A module of rows ends with `ROWS`, a tuple of `Measure`: a name for `--only`, what it measures, the commands it needs,
 and the function that measures. That function gets the `Bench` and gives back a `Row`: figures with their targets, and
-what was seen of each contestant. To add rows, add such a module to `MODULES` in `bench.queueproxy`.
+what was seen of each contestant. To add rows, add such a module to the `SUITE` in `bench.queueproxy`.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.contest import Turn
@@ -30,10 +31,10 @@ HEADERS = (
 """With Host, which the client adds, thirteen."""
 
 
-def wrk(target: Target, seconds: int, connections: int, script: str = "") -> Turn:
+def wrk(target: Target, seconds: int, connections: int, script: str = "", headers: Sequence[str] = HEADERS) -> Turn:
     """One turn; whatever was answered counts. `script` is a file of Lua beside this one."""
     command = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s"]
-    for header in HEADERS:
+    for header in headers:
         command += ["-H", header]
     if script:
         command += ["-s", str(Path(__file__).with_name(script))]

@@ -6,15 +6,20 @@ The policy follows from the container concurrency (contract: activator.md 6.3):
 - 1 to 3: the first pod in address order with a free slot, so that the others stay empty and can go;
 - 4 and more: round robin, the next pod with a free slot after the one taken last.
 
-The limited policies keep the pods with a free slot as the bits of one integer. The lowest bit, or the lowest one
-past the last choice, is found by arithmetic on a few machine words, so a thousand pods cost what ten do, full or not.
+The limited policies keep the pods with a free slot as bits, 32 to a word, and one more integer with a bit for each word
+that is not empty. The lowest bit, or the lowest one past the last choice, is found by arithmetic on two small numbers,
+so a thousand pods cost what ten do, full or not.
 """
 
 import random
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 __all__ = ["FirstAvailable", "LeastLoadedOfTwo", "Picker", "Pod", "RoundRobin", "picker_for"]
+
+_SHIFT: Final = 5
+_WIDTH: Final = 1 << _SHIFT
+_MASK: Final = _WIDTH - 1
 
 
 class Pod:
@@ -93,34 +98,47 @@ class LeastLoadedOfTwo:
 
 
 class _SlotPicker:
-    """What the limited policies share: bit `i` of `_free` says that pod `i` has a free slot."""
+    """What the limited policies share: the bits that say which pods have a free slot."""
 
-    __slots__ = ("_free", "_pods")
+    __slots__ = ("_groups", "_pods", "_words")
 
     def __init__(self) -> None:
         self._pods: Sequence[Pod] = ()
-        self._free = 0
+        self._words: list[int] = []
+        """Bit `i` of word `g` is pod `32 g + i`."""
+        self._groups = 0
+        """Bit `g` says that word `g` is not 0."""
 
     def assign(self, pods: Sequence[Pod]) -> None:
         for pod in self._pods:
             pod.position = -1
         self._pods = pods
-        self._free = 0
+        self._words = [0] * (len(pods) // _WIDTH + 1)
+        self._groups = 0
         for position, pod in enumerate(pods):
             pod.position = position
             if pod.in_flight < pod.limit or not pod.limit:
-                self._free |= 1 << position
+                self._free(position)
 
     def release(self, pod: Pod) -> None:
         pod.in_flight -= 1
-        if pod.position >= 0 and pod.in_flight < pod.limit:
-            self._free |= 1 << pod.position
+        if pod.in_flight == pod.limit - 1 and pod.position >= 0:
+            self._free(pod.position)
 
-    def _take(self, position: int) -> Pod:
-        pod = self._pods[position]
+    def _free(self, position: int) -> None:
+        group = position >> _SHIFT
+        self._words[group] |= 1 << (position & _MASK)
+        self._groups |= 1 << group
+
+    def _take(self, group: int, word: int) -> Pod:
+        """A slot of the pod that is the lowest bit of `word`, which is all or some of that group's."""
+        bit = word & -word
+        pod = self._pods[(group << _SHIFT) + bit.bit_length() - 1]
         pod.in_flight += 1
         if pod.in_flight == pod.limit:
-            self._free ^= 1 << position
+            self._words[group] ^= bit
+            if not self._words[group]:
+                self._groups ^= 1 << group
         return pod
 
 
@@ -130,8 +148,11 @@ class FirstAvailable(_SlotPicker):
     __slots__ = ()
 
     def reserve(self) -> Pod | None:
-        free = self._free
-        return self._take((free & -free).bit_length() - 1) if free else None
+        groups = self._groups
+        if not groups:
+            return None
+        group = (groups & -groups).bit_length() - 1
+        return self._take(group, self._words[group])
 
 
 class RoundRobin(_SlotPicker):
@@ -144,12 +165,17 @@ class RoundRobin(_SlotPicker):
         self._next = 0
 
     def reserve(self) -> Pod | None:
-        free = self._free
-        if not free:
+        groups = self._groups
+        if not groups:
             return None
         # Places, not pods, are remembered: when the list has shrunk below the place, the round begins anew.
         start = self._next if self._next < len(self._pods) else 0
-        ahead = free >> start << start or free
-        position = (ahead & -ahead).bit_length() - 1
-        self._next = position + 1
-        return self._take(position)
+        group, before = start >> _SHIFT, start & _MASK
+        word = self._words[group] >> before << before
+        if not word:
+            ahead = groups >> group + 1 << group + 1 or groups
+            group = (ahead & -ahead).bit_length() - 1
+            word = self._words[group]
+        pod = self._take(group, word)
+        self._next = pod.position + 1
+        return pod

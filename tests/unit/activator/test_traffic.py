@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from tests.unit.activator.traffic_world import (
     OTHER_HEADERS,
     REFUSED,
@@ -9,10 +11,12 @@ from tests.unit.activator.traffic_world import (
     REVISION_HEADERS,
     UNSENT,
     UPLOAD_HEADERS,
+    NotedUpstream,
     settle,
     story,
 )
 from upwell.http import Outcome
+from upwell.http.states import ExchangeState
 from upwell.policy.waiting_room import WaitingRoom
 
 
@@ -173,6 +177,34 @@ async def test_a_crowd_is_sent_on_in_batches_and_others_get_their_turn_in_betwee
 
         assert [sent for sent in turns if sent] == [64, 128, 192, 200]
         assert told.room.requests == 0
+
+
+async def test_the_next_of_a_crowd_do_not_go_while_a_batch_waits_for_connections(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(NotedUpstream, "busy_connecting", True)
+    async with story(concurrency=0) as told:
+        crowd = [told.request() for _ in range(200)]
+        await told.has_pods("10.0.0.1")
+
+        async def until_sent(count: int) -> None:
+            async with asyncio.timeout(10):
+                while sum(bool(one.went_to) for one in crowd) < count:  # noqa: ASYNC110 - turns of the loop
+                    await asyncio.sleep(0)
+
+        await until_sent(64)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert [bool(one.went_to) for one in crowd] == [True] * 64 + [False] * 136
+
+        for one in crowd[:64]:
+            one.state = ExchangeState.SENT
+        await until_sent(128)
+        assert [bool(one.went_to) for one in crowd] == [True] * 128 + [False] * 72
+
+        # Those that cannot be connected to hold nobody up for long.
+        await told.clock.advance(0.06)
+        await until_sent(192)
 
 
 async def test_one_revisions_crowd_leaves_places_for_another() -> None:

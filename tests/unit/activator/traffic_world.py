@@ -22,6 +22,7 @@ from upwell.cluster.endpoints import Address, EndpointTracker
 from upwell.cluster.informer import Informer
 from upwell.http import Engine, Exchange, FailureKind, Outcome, RequestHead, UpstreamFailure
 from upwell.http.message import read_request_head
+from upwell.http.states import ExchangeState
 from upwell.policy.waiting_room import WaitingRoom
 
 REFUSED = UpstreamFailure(FailureKind.CONNECT_REFUSED, "dial tcp 10.0.0.1:8012: connect: refused", True, False)
@@ -41,6 +42,7 @@ class NotedExchange:
             f"GET / HTTP/1.1\r\nHost: hello.example.com\r\n{headers}\r\n".encode(), "1.2.3.4"
         )
         self.context: Any = None
+        self.state = ExchangeState.PARKED
         self.started = 0.0
         self.attempts = 0
         self.status = 0
@@ -70,6 +72,7 @@ class NotedExchange:
 
     def forward(self, upstream: "NotedUpstream", **arguments: Any) -> None:
         self.attempts += 1
+        self.state = ExchangeState.CONNECTING if upstream.busy_connecting else ExchangeState.SENT
         self.went_to.append(upstream.host)
         self.upstream = upstream
         self.forwarded = arguments
@@ -96,6 +99,9 @@ class NotedExchange:
 
 
 class NotedUpstream:
+    busy_connecting = False
+    """Whether requests that go there have to wait for a connection."""
+
     def __init__(self, host: str, port: int, secure: Any) -> None:
         self.host = host
         self.port = port

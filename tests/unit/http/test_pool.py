@@ -147,6 +147,53 @@ async def test_a_connection_refused_fails_one_request_not_all(world: World) -> N
     world.quiet()
 
 
+async def test_only_so_many_connections_are_opened_at_once_and_each_that_is_there_lets_the_next_be_opened() -> None:
+    world = World(Limits(connections_opening=2))
+    gates: list[asyncio.Event] = []
+
+    async def slowly(attempt: int) -> None:
+        gates.append(asyncio.Event())
+        await gates[-1].wait()
+
+    world.connects = slowly
+    clients = [world.client() for _ in range(4)]
+    for client in clients:
+        client.sends(GET)
+    await settle()
+    assert len(gates) == 2
+
+    gates[0].set()
+    await settle()
+    assert len(gates) == 3
+    world.upstreams[0].sends(OK)
+    assert len(gates) == 3
+    for gate in gates:
+        gate.set()
+    await settle()
+    for peer in world.upstreams:
+        peer.sends(OK)
+    await settle()
+    assert [client.got[:12] for client in clients] == [b"HTTP/1.1 200"] * 4
+    assert world.upstream.connections_opened == 3
+
+
+async def test_when_the_last_attempt_fails_all_hear_of_it_who_wait_for_a_connection() -> None:
+    world = World(Limits(connections_opening=2))
+
+    async def fails(attempt: int) -> None:
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    world.connects = fails
+    clients = [world.client() for _ in range(5)]
+    for client in clients:
+        client.sends(GET)
+    await settle()
+
+    assert [client.got[:12] for client in clients] == [b"HTTP/1.1 502"] * 5
+    assert len(world.dials) == 2
+    world.quiet()
+
+
 async def test_an_address_that_does_not_exist_is_a_failure_like_others(world: World) -> None:
     import socket
 
