@@ -8,9 +8,12 @@ from controller.settings import Settings
 from upwell.api.names import LABEL_REVISION
 from upwell.api.objects import Object, name_of, namespace_of
 from upwell.api.resources import (
+    CERTIFICATE,
     CONFIGURATION,
     CORE_SERVICE,
     DEPLOYMENT,
+    DOMAIN_CLAIM,
+    DOMAIN_MAPPING,
     IMAGE,
     INGRESS,
     POD,
@@ -28,7 +31,20 @@ from upwell.cluster.informer import Informer
 
 __all__ = ["Cluster", "make_informers"]
 
-_WATCHED: Final = (SERVICE, CONFIGURATION, REVISION, ROUTE, POD_AUTOSCALER, INGRESS, DEPLOYMENT, CORE_SERVICE, IMAGE)
+_WATCHED: Final = (
+    SERVICE,
+    CONFIGURATION,
+    REVISION,
+    ROUTE,
+    DOMAIN_MAPPING,
+    DOMAIN_CLAIM,
+    POD_AUTOSCALER,
+    INGRESS,
+    CERTIFICATE,
+    IMAGE,
+    DEPLOYMENT,
+    CORE_SERVICE,
+)
 
 
 def make_informers(client: Client, clock: Clock) -> Mapping[Resource, Informer]:

@@ -14,6 +14,8 @@ from controller.collector import COMPONENT as COLLECTOR_COMPONENT
 from controller.collector import RevisionCollector
 from controller.configuration import COMPONENT as CONFIGURATION_COMPONENT
 from controller.configuration import ConfigurationController
+from controller.domain.reconciler import COMPONENT as DOMAIN_COMPONENT
+from controller.domain.reconciler import DomainMappingController
 from controller.duties import Duty
 from controller.labeler import Labeler
 from controller.revision.reconciler import COMPONENT as REVISION_COMPONENT
@@ -24,7 +26,7 @@ from controller.service import COMPONENT as SERVICE_COMPONENT
 from controller.service import ServiceController
 from controller.settings import Settings
 from upwell.api.names import CLUSTER_DOMAIN, SYSTEM_NAMESPACE
-from upwell.api.resources import CONFIGURATION, REVISION, ROUTE, SERVICE
+from upwell.api.resources import CONFIGURATION, DOMAIN_MAPPING, REVISION, ROUTE, SERVICE
 from upwell.clock import Clock, SystemClock
 from upwell.cluster.client import Client
 from upwell.cluster.configmaps import ConfigMaps
@@ -37,6 +39,7 @@ _COMPONENTS: Final = (
     CONFIGURATION_COMPONENT,
     REVISION_COMPONENT,
     ROUTE_COMPONENT,
+    DOMAIN_COMPONENT,
     COLLECTOR_COMPONENT,
 )
 
@@ -76,6 +79,7 @@ class Controllers:
             ("revision", REVISION, revisions.queue),
             ("route", ROUTE, RouteController(cluster).queue),
             ("labeler", ROUTE, Labeler(cluster).queue),
+            ("domainmapping", DOMAIN_MAPPING, DomainMappingController(cluster).queue),
             ("gc", CONFIGURATION, RevisionCollector(cluster).queue),
         )
         self.duties = tuple(Duty(name, queue, self._informers[resource]) for name, resource, queue in queues)

@@ -11,6 +11,7 @@ from typing import Any, Final
 from controller.route.hosts import Host
 from controller.route.rollout import Rollout
 from controller.route.traffic import DEFAULT, Target, Traffic
+from upwell.api.conditions import READY, TRUE, Conditions, find
 from upwell.api.config_network import NetworkConfig
 from upwell.api.names import (
     ANNOTATION_INGRESS_CLASS,
@@ -34,16 +35,26 @@ from upwell.api.objects import (
 )
 from upwell.api.resources import INGRESS
 
-__all__ = ["ANNOTATION_ROLLOUT", "http_option_problem", "make_ingress"]
+__all__ = [
+    "ANNOTATION_ROLLOUT",
+    "NOT_COPIED",
+    "follow_ingress",
+    "http_option",
+    "http_option_problem",
+    "ingress_class",
+    "make_ingress",
+    "same_ingress",
+]
 
 ANNOTATION_ROLLOUT: Final = "networking.internal.knative.dev/rollout"
 ANNOTATION_TAG_TO_HOST: Final = "networking.internal.knative.dev/tag-to-host"
 _CLASS_KEYS: Final = (ANNOTATION_INGRESS_CLASS, "networking.knative.dev/ingress-class")
 _HTTP_OPTION_KEYS: Final = ("networking.knative.dev/httpOption", "networking.knative.dev/http-protocol")
 _HTTP_OPTIONS: Final = {"enabled": "Enabled", "redirected": "Redirected"}
-_NOT_COPIED: Final = frozenset(
+NOT_COPIED: Final = frozenset(
     {ANNOTATION_LAST_APPLIED, "networking.knative.dev/certificate-class", "networking.knative.dev/ingress-class"}
 )
+_SPEC_FIELDS: Final = ("rules", "tls", "httpOption")
 _PORTS: Final = {"http1": 80, "h2c": 81}
 
 
@@ -59,7 +70,7 @@ def make_ingress(
 ) -> Object:
     spec: dict[str, Any] = {
         "rules": _rules(route, traffic, hosts, rollout, tag_header_routing, system_internal_tls),
-        "httpOption": _http_option(route, network),
+        "httpOption": http_option(route, network),
     }
     return new_object(
         INGRESS,
@@ -86,22 +97,49 @@ def http_option_problem(route: Object) -> str:
     return ""
 
 
-def _http_option(route: Object, network: NetworkConfig) -> str:
+def ingress_class(owner: Object, network: NetworkConfig) -> str:
+    """Who is to serve the Ingress of `owner`."""
+    _, chosen = _first(annotations_of(owner), _CLASS_KEYS)
+    return chosen or network.ingress_class
+
+
+def same_ingress(existing: Object, wanted: Object) -> bool:
+    """Whether it is as wanted, but for what the API server fills in by itself."""
+    same_spec = all(existing["spec"].get(field) == wanted["spec"].get(field) for field in _SPEC_FIELDS)
+    return same_spec and all(
+        (existing["metadata"].get(field) or {}) == (wanted["metadata"].get(field) or {})
+        for field in ("labels", "annotations")
+    )
+
+
+def follow_ingress(conditions: Conditions, condition: str, ingress: Object) -> None:
+    """Carry over what the Ingress says of itself, once that is about its present generation."""
+    status = ingress.get("status") or {}
+    ready = find(status, READY)
+    if ingress["metadata"].get("generation") != status.get("observedGeneration") or not ready:
+        conditions.mark_unknown(condition, "IngressNotConfigured", "Ingress has not yet been reconciled.")
+    elif ready["status"] == TRUE:
+        conditions.mark_true(condition)
+    else:
+        conditions.mark(condition, ready["status"], ready.get("reason", ""), ready.get("message", ""))
+
+
+def http_option(route: Object, network: NetworkConfig) -> str:
+    """What becomes of plain HTTP: `Enabled`, `Redirected`, or empty."""
     _, value = _first(annotations_of(route), _HTTP_OPTION_KEYS)
     return _HTTP_OPTIONS.get(value.lower(), network.http_option)
 
 
 def _annotations(route: Object, hosts: Mapping[str, Host], rollout: Rollout, network: NetworkConfig) -> dict[str, str]:
-    _, ingress_class = _first(annotations_of(route), _CLASS_KEYS)
     tagged = {
         tag: [host.inside[-1], *([] if host.cluster_local else [host.domain])]
         for tag, host in sorted(hosts.items())
         if tag != DEFAULT
     }
     result = {
-        ANNOTATION_INGRESS_CLASS: ingress_class or network.ingress_class,
+        ANNOTATION_INGRESS_CLASS: ingress_class(route, network),
         ANNOTATION_ROLLOUT: rollout.to_json(),
-        **{key: value for key, value in annotations_of(route).items() if key not in _NOT_COPIED},
+        **{key: value for key, value in annotations_of(route).items() if key not in NOT_COPIED},
     }
     if tagged:
         result[ANNOTATION_TAG_TO_HOST] = json.dumps(tagged, separators=(",", ":"))

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 from controller.cluster import Cluster
 from controller.route.hosts import Host, HostError, address_url, make_hosts
-from controller.route.ingress import ANNOTATION_ROLLOUT, http_option_problem, make_ingress
+from controller.route.ingress import ANNOTATION_ROLLOUT, follow_ingress, http_option_problem, make_ingress, same_ingress
 from controller.route.placeholders import make_placeholder, pointed_at, retarget
 from controller.route.rollout import Rollout, goal_of, parse_rollout
 from controller.route.traffic import DEFAULT, Traffic, Unroutable, resolve
 from controller.status import Refused, StatusReconciler
-from upwell.api.conditions import READY, TRUE, Conditions, find, status_of
+from upwell.api.conditions import READY, TRUE, Conditions, status_of
 from upwell.api.names import LABEL_CONFIGURATION, LABEL_ROUTE, child_name
 from upwell.api.objects import (
     Key,
@@ -143,7 +143,7 @@ class RouteController:
         self._require_control(route, existing, "Ingress", conditions)
         rollout = self._advance(route, existing, goal, conditions)
         wanted = self._make_ingress(route, traffic, hosts, rollout)
-        if _same_ingress(existing, wanted):
+        if same_ingress(existing, wanted):
             return existing, rollout
         changed = mutable(existing)
         changed["spec"] = wanted["spec"]
@@ -218,18 +218,9 @@ class RouteController:
 
 
 def _follow_ingress(conditions: Conditions, ingress: Object, rollout: Rollout) -> None:
-    status = ingress.get("status") or {}
-    if ingress["metadata"].get("generation") != status.get("observedGeneration"):
-        conditions.mark_unknown(INGRESS_READY, *_WAITS_FOR_INGRESS)
-    elif rollout.done:
-        ready = find(status, READY)
-        if not ready:
-            conditions.mark_unknown(INGRESS_READY, "IngressNotConfigured", _WAITS_FOR_INGRESS[1])
-        elif ready["status"] == TRUE:
-            conditions.mark_true(INGRESS_READY)
-        else:
-            conditions.mark(INGRESS_READY, ready["status"], ready.get("reason", ""), ready.get("message", ""))
-    if not rollout.done:
+    if rollout.done:
+        follow_ingress(conditions, INGRESS_READY, ingress)
+    else:
         message = "A gradual rollout of the latest revision(s) is in progress."
         conditions.mark_unknown(INGRESS_READY, "RolloutInProgress", message)
 
@@ -257,13 +248,6 @@ def _is_ready(ingress: Object) -> bool:
     status = ingress.get("status") or {}
     observed = ingress["metadata"].get("generation") == status.get("observedGeneration")
     return observed and status_of(status, READY) == TRUE
-
-
-def _same_ingress(existing: Object, wanted: Object) -> bool:
-    return existing.get("spec") == wanted["spec"] and all(
-        (existing["metadata"].get(field) or {}) == (wanted["metadata"].get(field) or {})
-        for field in ("labels", "annotations")
-    )
 
 
 def _targets_of(route: Object) -> list[str]:

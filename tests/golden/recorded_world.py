@@ -17,6 +17,7 @@ from upwell.api.resources import (
     CONFIGURATION,
     CORE_SERVICE,
     DEPLOYMENT,
+    DOMAIN_MAPPING,
     EVENT,
     IMAGE,
     INGRESS,
@@ -31,7 +32,7 @@ from upwell.api.resources import (
 from upwell.cluster.client import Client, PatchType
 from upwell.cluster.errors import AlreadyExists, Conflict, NotFound
 
-SERVING = (SERVICE, CONFIGURATION, REVISION, ROUTE)
+SERVING = (SERVICE, CONFIGURATION, REVISION, ROUTE, DOMAIN_MAPPING)
 JUDGED = (*SERVING, POD_AUTOSCALER, DEPLOYMENT, INGRESS, CORE_SERVICE, IMAGE)
 PLAYED = (DEPLOYMENT, POD_AUTOSCALER, INGRESS)
 ROUTE_LABEL = "serving.knative.dev/route"

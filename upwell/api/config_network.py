@@ -10,6 +10,7 @@ from upwell.api.settings import Settings
 __all__ = ["NetworkConfig", "parse_network"]
 
 _ISTIO: Final = "istio.ingress.networking.knative.dev"
+_CERT_MANAGER: Final = "cert-manager.certificate.networking.knative.dev"
 _DOMAIN_TEMPLATE: Final = "{{.Name}}.{{.Namespace}}.{{.Domain}}"
 _TAG_TEMPLATE: Final = "{{.Tag}}-{{.Name}}"
 _HTTP_OPTIONS: Final = {"enabled": "Enabled", "redirected": "Redirected", "disabled": ""}
@@ -35,6 +36,11 @@ class NetworkConfig:
     """Whether a mesh keeps pods from being addressed one by one: `enabled`, `disabled`, or to be found out: `auto`."""
     mesh_pod_addressability: bool = False
     """Whether the mesh passes on what is sent to one pod, if it is told so."""
+    external_domain_tls: bool = False
+    """Whether routes get certificates for the hosts by which the world reaches them."""
+    cluster_local_domain_tls: bool = False
+    """Whether they get them for the names by which the cluster's own clients do."""
+    certificate_class: str = _CERT_MANAGER
     autocreate_domain_claims: bool = False
     """Whether a DomainMapping makes the claim on its domain itself."""
 
@@ -52,6 +58,9 @@ def parse_network(data: Mapping[str, str]) -> NetworkConfig:
         default_external_scheme=settings.text("default-external-scheme", "http", "defaultExternalScheme"),
         external_port=settings.integer("external-port", 0, high=65535),
         system_internal_tls=_internal_tls(settings),
+        external_domain_tls=bool(settings.choice("external-domain-tls", "", _SWITCH, "auto-tls", "autoTLS")),
+        cluster_local_domain_tls=bool(settings.choice("cluster-local-domain-tls", "", _SWITCH)),
+        certificate_class=settings.text("certificate-class", _CERT_MANAGER, "certificate.class"),
         mesh_mode=_mesh_mode(settings),
         mesh_pod_addressability=settings.flag("enable-mesh-pod-addressability", False),
         autocreate_domain_claims=settings.flag(
