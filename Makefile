@@ -9,7 +9,7 @@ SECONDS ?= 300
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit golden integration fuzz bench bench-activator bench-autoscaler bench-simulate soak load chaos fmt docs crds clean
+.PHONY: help setup demo test lint unit golden integration chart fuzz bench bench-activator bench-autoscaler bench-simulate soak load chaos fmt docs crds clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ golden: $(STAMP) ## recorded outcomes of the reference (UPWELL_GOLDEN names thei
 
 integration: $(STAMP) ## real processes, real sockets
 	$(BIN)/pytest tests/integration -n 2 --dist loadfile $(PYTEST_ARGS)
+
+chart: $(STAMP) ## the Helm chart: lint, every combination of values, Kubernetes' types, the docs (part of unit)
+	$(BIN)/pytest tests/unit/chart -n 2 $(PYTEST_ARGS)
 
 fuzz: $(STAMP) ## hypothesis with fixed seeds
 	$(BIN)/pytest tests/fuzz -n 2 $(PYTEST_ARGS)
