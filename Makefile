@@ -7,12 +7,16 @@ STAMP := $(VENV)/.installed-dev
 PIP := $(BIN)/pip install -qq --disable-pip-version-check
 SECONDS ?= 300
 PYTEST_ARGS ?=
+COMPILED := $(VENV)/compiled
+COMPILED_TESTS := tests/unit/http tests/unit/queueproxy tests/unit/policy tests/unit/telemetry tests/fuzz/http \
+	tests/integration/http_engine $(addprefix tests/integration/,test_queueproxy_*.py test_http2_*.py) \
+	tests/integration/test_conformance_queueproxy.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit golden integration chart fuzz bench bench-activator bench-autoscaler bench-simulate soak load chaos fmt docs crds clean
+.PHONY: help setup demo test lint unit golden integration chart fuzz bench bench-activator bench-autoscaler bench-simulate soak load chaos wheel test-compiled fmt docs crds clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(RUNTIME): pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Upwell needs Python 3.11 to 3.13, this is %d.%d. Try: make PYTHON=python3.12" % v)'
@@ -74,6 +78,20 @@ load: $(STAMP) ## locust scenarios against the local platform, headless, bounded
 
 chaos: $(STAMP) ## kill processes under load for SECONDS (300); exit 1 if a safe request was lost
 	$(BIN)/python -m bench.chaos --seconds $(SECONDS) $(CHAOS_ARGS)
+
+wheel: $(STAMP) ## a wheel for this machine in dist/, with the path of a request compiled (a minute or two)
+	rm -rf build
+	UPWELL_COMPILE=1 $(BIN)/pip wheel -q --disable-pip-version-check --no-deps -w dist .
+	rm -rf build
+
+test-compiled: wheel ## the engine's and the queue-proxy's tests against that wheel, in an environment of its own
+	rm -rf $(COMPILED) && mkdir -p $(COMPILED)
+	$(PYTHON) -m venv $(COMPILED)/venv
+	$(COMPILED)/venv/bin/pip install -qq --disable-pip-version-check "$$(ls -t $(CURDIR)/dist/upwell-*.whl | head -1)[dev]"
+	cp -r tests bench examples charts pyproject.toml $(COMPILED)
+	cd $(COMPILED) && venv/bin/python -c 'from tests.compiled import COMPILED; assert COMPILED'
+	cd $(COMPILED) && UPWELL_CONFORMANCE=$${UPWELL_CONFORMANCE:-$(CURDIR)/../shared/conformance/queueproxy} \
+		venv/bin/pytest -n 2 --dist loadfile $(COMPILED_TESTS) $(PYTEST_ARGS)
 
 fmt: $(STAMP) ## format and fix what can be fixed
 	$(BIN)/ruff format .

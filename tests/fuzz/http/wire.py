@@ -105,15 +105,6 @@ def _events(connection: h11.Connection) -> Iterator[object]:
         yield event
 
 
-class _Unquestioned(UpstreamConnection):
-    """No socket, so the kernel cannot be asked about it."""
-
-    __slots__ = ()
-
-    def stale(self) -> bool:
-        return False
-
-
 class Wire:
     """An engine whose loop stands still: everything happens synchronously, on connections that are open already."""
 
@@ -159,7 +150,7 @@ class Wire:
         self.loop.close()
 
     def _open(self) -> tuple[Peer, Peer]:
-        upstream = Peer(_Unquestioned(self.world.upstream), self.loop)
+        upstream = Peer(UpstreamConnection(self.world.upstream), self.loop)
         self.world.upstream.release(upstream.protocol)
         return upstream, self.loop.run_until_complete(self._connect())
 

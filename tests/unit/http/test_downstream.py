@@ -298,12 +298,12 @@ async def test_a_parked_requests_body_is_read_only_so_far(world: World) -> None:
     assert world.upstreams[0].got.endswith(b"x" * 70_000)
 
 
-async def test_who_leaves_unread_is_found_by_asking_the_kernel(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_leaves_unread_is_found_by_asking_the_kernel(world: World, engine_patch: pytest.MonkeyPatch) -> None:
     world.app.on_request = world.app.park
     client = world.client()
     client.sends(request("POST / HTTP/1.1", "Content-Length: 200000", body=b"x" * 70_000))
     here = [True]
-    monkeypatch.setattr("upwell.http.downstream.peer_has_left", lambda transport: not here[0])
+    engine_patch.setattr("upwell.http.downstream.peer_has_left", lambda transport: not here[0])
 
     await world.passes(1.1)
     await world.passes(1.1)

@@ -79,8 +79,8 @@ async def test_a_response_head_that_the_application_changes_is_not_remembered(wo
     assert answers[2] == OK
 
 
-async def test_only_so_many_connections_remember(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_reader, "_REMEMBERING_MAX", 2)
+async def test_only_so_many_connections_remember(world: World, engine_patch: pytest.MonkeyPatch) -> None:
+    engine_patch.setattr(request_reader, "_REMEMBERING_MAX", 2)
     clients = [world.client() for _ in range(3)]
     for client in clients * 2:
         (await world.exchange(client)).sends(OK)

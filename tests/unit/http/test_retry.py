@@ -215,10 +215,10 @@ async def test_other_errors_of_our_own_hops_are_answers(world: World) -> None:
 
 
 async def test_a_stale_connection_is_not_used_for_what_must_not_be_repeated(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, engine_patch: pytest.MonkeyPatch
 ) -> None:
     (old,) = await world.warm()
-    monkeypatch.setattr("upwell.http.upstream.has_news", lambda transport: transport is old)
+    engine_patch.setattr("upwell.http.upstream.has_news", lambda transport: transport is old)
 
     used = await world.exchange(world.client(), request("POST / HTTP/1.1", "Content-Length: 0"))
 
@@ -227,12 +227,12 @@ async def test_a_stale_connection_is_not_used_for_what_must_not_be_repeated(
     assert world.app.failures == []
 
 
-async def test_what_may_be_repeated_is_sent_without_a_look(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_may_be_repeated_is_sent_without_a_look(world: World, engine_patch: pytest.MonkeyPatch) -> None:
     def look(transport: object) -> bool:
         raise AssertionError("looked")
 
     (old,) = await world.warm()
-    monkeypatch.setattr("upwell.http.upstream.has_news", look)
+    engine_patch.setattr("upwell.http.upstream.has_news", look)
 
     assert await world.exchange(world.client(), GET) is old
 

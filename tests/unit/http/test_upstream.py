@@ -327,14 +327,14 @@ async def test_an_early_response_reaches_the_client_while_it_uploads(world: Worl
     "begin", [b"", b"HTTP/1.1 413 Content", b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nn"]
 )
 async def test_an_answer_that_was_not_read_when_writing_failed_still_counts(
-    world: World, monkeypatch: pytest.MonkeyPatch, begin: bytes
+    world: World, engine_patch: pytest.MonkeyPatch, begin: bytes
 ) -> None:
     client = world.client()
     upstream = await world.exchange(client, request("POST / HTTP/1.1", "Content-Length: 1000000", body=b"begin"))
     answer = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno"
     if begin:
         upstream.sends(begin)
-    monkeypatch.setattr("upwell.http.upstream.unread_bytes", lambda transport, limit: answer[len(begin) :])
+    engine_patch.setattr("upwell.http.upstream.unread_bytes", lambda transport, limit: answer[len(begin) :])
 
     upstream.resets()
 

@@ -10,10 +10,13 @@ import pytest
 from queueproxy.drain import Drainer
 from queueproxy.handler import Handler, RequestTimeouts
 from queueproxy.readiness import Readiness
+from tests.compiled import needs_plain_python
 from upwell.clock import FakeClock
 from upwell.http import Exchange, FailureKind, Upstream, UpstreamFailure
 from upwell.policy.breaker import Breaker
 from upwell.policy.request_stats import RequestStats
+
+pytestmark = needs_plain_python
 
 UPSTREAM = cast("Upstream", object())
 ALWAYS_REMOVED = {b"knative-serving-revision", b"knative-serving-namespace"}
@@ -30,6 +33,8 @@ class Request:
 
 class FakeExchange:
     """Takes notes of what the handler decides."""
+
+    component = b"queueproxy"
 
     def __init__(self, headers: dict[str, str]) -> None:
         self.request = Request(headers)

@@ -10,7 +10,7 @@ later, none is used.
 """
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from hpack import NeverIndexedHeaderTuple
 from hpack.table import HeaderTable
@@ -47,8 +47,11 @@ _STATIC_NAMES: Final = {
 _names: dict[bytes, bytes] = {}
 
 
-def encode_fields(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """The block of these fields, names in lower case whatever they were."""
+def encode_fields(fields: Iterable[Any]) -> bytes:
+    """The block of these pairs of name and value, names in lower case whatever they were.
+
+    They are not typed as pairs: compiled code makes tuples typed so anew, and with its type a field loses its mark.
+    """
     parts: list[bytes] = []
     names = _names
     for field in fields:

@@ -7,7 +7,7 @@ cannot be served raises BadRequestError, which is answered with its status as ov
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from upwell.http.errors import BadRequestError
 from upwell.http.h2.codes import ErrorCode, StreamViolation
@@ -258,7 +258,7 @@ def encode_request(
         (b":path", request.target),
     ]
     drop = _REQUEST_DROP | remove | _nominated(request)
-    fields += [field for field in request.headers if field[0].lower() not in drop]
+    fields += _without(drop, request.headers)
     if b"te" in request.fields and b"trailers" in request.tokens(b"te"):
         fields.append((b"te", b"trailers"))
     if peer:
@@ -274,12 +274,17 @@ def encode_response(response: ResponseHead) -> bytes:
         drop = drop | _nominated(response)
     elif drop.isdisjoint(response.fields):
         return status + encode_fields(response.headers)
-    return status + encode_fields([field for field in response.headers if field[0].lower() not in drop])
+    return status + encode_fields(_without(drop, response.headers))
 
 
 def encode_trailers(trailers: Fields) -> bytes:
     """The block of a body's trailers."""
-    return encode_fields([field for field in trailers if field[0].lower() not in _NOT_IN_TRAILERS])
+    return encode_fields(_without(_NOT_IN_TRAILERS, trailers))
+
+
+def _without(drop: frozenset[bytes], fields: list[Any]) -> list[Any]:
+    """Those whose names are not to be dropped; the same objects, for `encode_fields` looks at their type."""
+    return [field for field in fields if field[0].lower() not in drop]
 
 
 def _nominated(head: RequestHead | ResponseHead) -> frozenset[bytes]:

@@ -1,9 +1,10 @@
 import pytest
+from hpack import Decoder, NeverIndexedHeaderTuple
 
 from upwell.http import Limits
 from upwell.http.errors import BadRequestError
 from upwell.http.h2.codes import StreamViolation
-from upwell.http.h2.heads import check_trailers, make_request, make_response_head
+from upwell.http.h2.heads import check_trailers, encode_request, encode_response, make_request, make_response_head
 from upwell.http.message import Fields
 
 GET: Fields = [(b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"app.test"), (b":path", b"/a?b")]
@@ -123,3 +124,15 @@ def test_trailers_have_no_pseudo_fields() -> None:
     assert check_trailers([(b"grpc-status", b"0")], 1000) == [(b"grpc-status", b"0")]
     with pytest.raises(StreamViolation):
         check_trailers([(b":status", b"200")], 1000)
+
+
+def test_a_field_that_must_not_be_indexed_stays_so_on_its_way_through() -> None:
+    secret = NeverIndexedHeaderTuple(b"authorization", b"secret")
+    asked = make_request(
+        [(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/"), secret, (b"x-a", b"1")], True, "", 0, Limits()
+    )
+    answered = make_response_head([(b":status", b"200"), secret, (b"proxy-authenticate", b"x")], 1000)
+
+    for block in (encode_request(asked, None, b"app", frozenset({b"x-a"}), ()), encode_response(answered)):
+        fields = Decoder().decode(block, raw=True)
+        assert [field.indexable for field in fields if field[0] == b"authorization"] == [False]

@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from tests.compiled import needs_plain_python
 from tests.unit.http.h2.world import Http2World
 from upwell.http.h2.codes import ErrorCode
 from upwell.http.h2.frames import (
@@ -17,6 +18,8 @@ from upwell.http.h2.frames import (
     encode_frame,
 )
 from upwell.http.h2.reader import FrameReader
+
+pytestmark = needs_plain_python
 
 
 class Reader(FrameReader):

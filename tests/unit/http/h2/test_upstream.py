@@ -222,9 +222,9 @@ async def test_a_silent_connection_to_a_host_that_is_gone_is_given_up_with_its_s
 
 
 async def test_an_app_that_is_busy_and_silent_keeps_its_requests_and_gets_no_new_ones_there(
-    world: Http2World, monkeypatch: pytest.MonkeyPatch
+    world: Http2World, engine_patch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("upwell.http.h2.upstream.is_unacknowledged", lambda transport: False)
+    engine_patch.setattr("upwell.http.h2.upstream.is_unacknowledged", lambda transport: False)
     client = await silent(world)
     assert client.status(1) is None
     await send(world, client, 3)
