@@ -15,7 +15,11 @@ from upwell.ports import ConfigError, PortMap
 __all__ = ["PORT_HEALTH", "VARIABLES", "ProcessConfig"]
 
 PORT_HEALTH: Final = 8080
-VARIABLES: Final = (("CONTROLLER_WORKERS", "objects of a kind that are worked on at once (8)"),)
+PORT_WEBHOOK: Final = 8443
+VARIABLES: Final = (
+    ("CONTROLLER_WORKERS", "objects of a kind that are worked on at once (8)"),
+    ("CONTROLLER_WEBHOOK", "whether the admission webhook is served, on port 8443 (true)"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +31,8 @@ class ProcessConfig:
     system_namespace: str = SYSTEM_NAMESPACE
     cluster_domain: str = CLUSTER_DOMAIN
     workers: int = 8
+    webhook: bool = True
+    """Whether the admission webhook is wanted."""
     ports: PortMap = field(default_factory=PortMap)
 
     @classmethod
@@ -35,11 +41,15 @@ class ProcessConfig:
         workers = env.get("CONTROLLER_WORKERS") or "8"
         if not (workers.isascii() and workers.isdecimal() and 1 <= int(workers) <= 1000):
             raise ConfigError(f'CONTROLLER_WORKERS="{workers}" must be a whole number from 1 to 1000')
+        webhook = (env.get("CONTROLLER_WEBHOOK") or "true").lower()
+        if webhook not in ("true", "false"):
+            raise ConfigError(f'CONTROLLER_WEBHOOK="{webhook}" must be true or false')
         return cls(
             identity=_identity(env),
             system_namespace=env.get("SYSTEM_NAMESPACE") or SYSTEM_NAMESPACE,
             cluster_domain=env.get("CLUSTER_DOMAIN") or CLUSTER_DOMAIN,
             workers=int(workers),
+            webhook=webhook == "true",
             ports=PortMap.from_env(env),
         )
 
@@ -48,8 +58,15 @@ class ProcessConfig:
 
         Among pods that share an address, one that was given no port for health does not take somebody else's.
         """
-        shared = bool(self.ports.ports) and PORT_HEALTH not in self.ports.ports
-        return tuple(self.ports.actual(port) for port in (PORT_METRICS, *(() if shared else (PORT_HEALTH,))))
+        given = (PORT_METRICS, *((PORT_HEALTH,) if self._has(PORT_HEALTH) else ()))
+        return tuple(self.ports.actual(port) for port in given)
+
+    def webhook_port(self) -> int | None:
+        """Where the webhook listens, by the same rule; None when it is not wanted or has no port."""
+        return self.ports.actual(PORT_WEBHOOK) if self.webhook and self._has(PORT_WEBHOOK) else None
+
+    def _has(self, port: int) -> bool:
+        return not self.ports.ports or port in self.ports.ports
 
 
 def _identity(env: Mapping[str, str]) -> str:

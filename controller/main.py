@@ -15,6 +15,8 @@ from controller.config import VARIABLES, ProcessConfig
 from controller.controllers import Controllers
 from controller.duties import stand_for_election
 from controller.health import serve_health
+from controller.webhook.reviews import Reviews
+from controller.webhook.server import Webhook
 from upwell.clock import Clock, SystemClock
 from upwell.cluster.client import Client
 from upwell.cluster.configmaps import ConfigMaps
@@ -58,18 +60,40 @@ async def _run(config: ProcessConfig, client: Client, clock: Clock, stop: asynci
         cluster_domain=config.cluster_domain,
         workers=config.workers,
     )
+    webhook = _webhook(config, client, clock, config_maps)
     registry = Registry()
     registry.gauge_from("upwell_controller_synced", "Whether every cache is filled.", lambda: float(controllers.synced))
-    health = await serve_health(registry, lambda: controllers.synced, config.ports.bind_host, config.health_ports())
+
+    def ready() -> bool:
+        return controllers.synced and (webhook is None or webhook.listening)
+
+    health = await serve_health(registry, ready, config.ports.bind_host, config.health_ports())
     try:
         tasks = controllers.running() | {
             "elections": _stand_for_election(config, client, clock, config_maps, controllers)
         }
+        if webhook is not None:
+            tasks |= {"webhook": webhook.serve(), "webhook certificates": webhook.keep_certificates()}
         async with running(tasks):
             LOG.info("started", identity=config.identity)
             await stop.wait()
     finally:
         await health.cleanup()
+
+
+def _webhook(config: ProcessConfig, client: Client, clock: Clock, config_maps: ConfigMaps) -> Webhook | None:
+    """Every replica serves it, whoever leads; None where it is not wanted."""
+    port = config.webhook_port()
+    if port is None:
+        return None
+    return Webhook(
+        client,
+        Reviews(config_maps.get, config.cluster_domain),
+        clock,
+        namespace=config.system_namespace,
+        cluster_domain=config.cluster_domain,
+        address=(config.ports.bind_host, port),
+    )
 
 
 async def _stand_for_election(

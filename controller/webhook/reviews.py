@@ -20,7 +20,7 @@ from upwell.api.legacy import LegacyError, convert
 from upwell.api.objects import Object
 from upwell.api.resources import CONFIG_MAP, KNATIVE_RESOURCES, Resource
 
-__all__ = ["BadReview", "Reviews"]
+__all__ = ["ReviewError", "Reviews"]
 
 Answer = dict[str, Any]
 _KINDS: Final[Mapping[tuple[str, str], Resource]] = {
@@ -30,7 +30,7 @@ _ALLOWED: Final = {"allowed": True}
 _OPERATIONS: Final = ("CREATE", "UPDATE")
 
 
-class BadReview(ValueError):
+class ReviewError(ValueError):
     """What came is no review."""
 
 
@@ -48,7 +48,7 @@ class Reviews:
         return self._answer(review, self._validate)
 
     def convert(self, review: Any) -> Answer:
-        """The answer to a ConversionReview; raise BadReview."""
+        """The answer to a ConversionReview; raise ReviewError."""
         request = _request(review)
         wanted = str(request.get("desiredAPIVersion"))
         try:
@@ -58,7 +58,7 @@ class Reviews:
         return _reply(review, {"result": {"status": "Success"}, "convertedObjects": converted})
 
     def _answer(self, review: Any, decide: Callable[[Resource, Mapping[str, Any]], Answer]) -> Answer:
-        """Raise BadReview."""
+        """Raise ReviewError."""
         request = _request(review)
         kind = request.get("resource") or {}
         resource = _KINDS.get((str(kind.get("group", "")), str(kind.get("resource", ""))))
@@ -78,14 +78,16 @@ class Reviews:
         patch = _patch(obj, admitted)
         if not patch:
             return _ALLOWED
-        return {"allowed": True, "patchType": "JSONPatch", "patch": base64.b64encode(json.dumps(patch).encode()).decode()}
+        return {
+            "allowed": True,
+            "patchType": "JSONPatch",
+            "patch": base64.b64encode(json.dumps(patch).encode()).decode(),
+        }
 
     def _validate(self, resource: Resource, request: Mapping[str, Any]) -> Answer:
         try:
             obj = admission.read(resource, request["object"])
-            admission.validate(
-                resource, obj, request.get("oldObject"), self.config, cluster_domain=self.cluster_domain
-            )
+            admission.validate(resource, obj, request.get("oldObject"), self.config, cluster_domain=self.cluster_domain)
         except admission.Denied as denied:
             return _denied(f"validation failed: {denied}")
         return _ALLOWED
@@ -94,7 +96,7 @@ class Reviews:
 def _request(review: Any) -> Mapping[str, Any]:
     request = review.get("request") if isinstance(review, dict) else None
     if not isinstance(request, dict) or not isinstance(request.get("uid"), str):
-        raise BadReview("there is no request with a uid in it")
+        raise ReviewError("there is no request with a uid in it")
     return request
 
 

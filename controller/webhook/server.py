@@ -8,17 +8,16 @@ from typing import Any, Final
 from aiohttp import web
 
 from controller.webhook.keeper import Keeper
-from controller.webhook.reviews import BadReview, Reviews
+from controller.webhook.reviews import ReviewError, Reviews
 from upwell.clock import Clock
 from upwell.cluster.client import Client
 from upwell.telemetry import log
 from upwell.tls.serving import ServingContext
 from upwell.tls.settings import TlsOptions
 
-__all__ = ["PORT_WEBHOOK", "Webhook"]
+__all__ = ["Webhook"]
 
 LOG: Final = log.get("webhook")
-PORT_WEBHOOK: Final = 8443
 _BODY_MAX: Final = 8 * 1024 * 1024
 """A review has an object twice, before and after; an API server takes objects of 1.5 MiB at most."""
 _WAIT_SECONDS: Final = 0.2
@@ -28,13 +27,22 @@ class Webhook:
     """Serves reviews, with certificates that it keeps itself."""
 
     def __init__(
-        self, client: Client, reviews: Reviews, clock: Clock, *, namespace: str, cluster_domain: str
+        self,
+        client: Client,
+        reviews: Reviews,
+        clock: Clock,
+        *,
+        namespace: str,
+        cluster_domain: str,
+        address: tuple[str, int],
     ) -> None:
+        """`address` is where to listen; port 0 takes a free one."""
         # The API server would take HTTP/2 where it is offered.
         self._serving = ServingContext(TlsOptions(), protocols=("http/1.1",))
         self._keeper = Keeper(client, self._serving, namespace, cluster_domain, clock)
         self._reviews = reviews
         self._clock = clock
+        self._address = address
         self.port = 0
         """Where it listens; 0 before it does."""
 
@@ -45,14 +53,14 @@ class Webhook:
     async def keep_certificates(self) -> None:
         await self._keeper.run()
 
-    async def serve(self, host: str, port: int) -> None:
+    async def serve(self) -> None:
         """Listen once there is a certificate, until cancelled; raise OSError when the port is taken."""
         while not self._serving.has_certificate:
             await self._clock.sleep(_WAIT_SECONDS)
         runner = web.AppRunner(self._application(), access_log=None)
         await runner.setup()
         try:
-            await web.TCPSite(runner, host, port, ssl_context=self._serving.context).start()
+            await web.TCPSite(runner, *self._address, ssl_context=self._serving.context).start()
             self.port = int(runner.addresses[0][1])
             LOG.info("webhook listens", port=self.port)
             await asyncio.Event().wait()
@@ -77,7 +85,7 @@ def _handler(answer: Callable[[Any], dict[str, Any]]) -> Callable[[web.Request],
         try:
             review = json.loads(await request.read())
             return web.json_response(answer(review))
-        except (BadReview, ValueError, RecursionError) as error:
+        except (ReviewError, ValueError, RecursionError) as error:
             return web.Response(status=400, text=f"not a review: {error}\n")
 
     return handle

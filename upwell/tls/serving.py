@@ -6,6 +6,7 @@ keep theirs.
 """
 
 import ssl
+from collections.abc import Sequence
 from typing import Final
 
 from upwell.tls.settings import TlsOptions
@@ -21,8 +22,10 @@ VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 class ServingContext:
     """The server's side of TLS."""
 
-    def __init__(self, options: TlsOptions) -> None:
+    def __init__(self, options: TlsOptions, protocols: Sequence[str] = PROTOCOLS) -> None:
+        """`protocols` are offered to clients that negotiate."""
         self._options = options
+        self._protocols = list(protocols)
         self._current: ssl.SSLContext | None = None
         self._listening: ssl.SSLContext | None = None
 
@@ -59,7 +62,7 @@ class ServingContext:
             context.set_ciphers(":".join(options.ciphers))
         if options.curves:
             context.set_ecdh_curve(self._curve())
-        context.set_alpn_protocols(list(PROTOCOLS))
+        context.set_alpn_protocols(self._protocols)
         context.load_cert_chain(certificate, key)
         if options.client_certificates != "none":
             context.verify_mode = CLIENT_CERTIFICATES[options.client_certificates]
