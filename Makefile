@@ -99,6 +99,7 @@ fmt: $(STAMP) ## format and fix what can be fixed
 
 docs: $(STAMP) ## write the pages that are made from the code
 	$(BIN)/python -m upwell.cli.reference > docs/reference/cli.md
+	$(BIN)/python -m charts.reference > docs/reference/chart.md
 
 crds: $(STAMP) ## write the definitions of Knative's kinds, charts/upwell/crds, from the types
 	$(BIN)/python -m upwell.api.crd_files charts/upwell/crds
