@@ -1,7 +1,8 @@
 """Old revisions of a running controller's Services go, and those that are needed stay."""
 
 from tests.integration.autoscaler_world import server_fixture  # noqa: F401  # the API server
-from tests.integration.controller_world import NAMESPACE, World, eventually, world_fixture  # noqa: F401
+from tests.integration.controller_world import NAMESPACE, World, world_fixture  # noqa: F401
+from tests.waiting import eventually
 from upwell.api.objects import name_of
 from upwell.api.resources import CONFIG_MAP, REVISION
 

@@ -1,7 +1,8 @@
 """Domains of one's own: claimed, led to a Service, secured, and given back."""
 
 from tests.integration.autoscaler_world import server_fixture  # noqa: F401  # the API server
-from tests.integration.controller_world import NAMESPACE, World, eventually, world_fixture  # noqa: F401
+from tests.integration.controller_world import NAMESPACE, World, world_fixture  # noqa: F401
+from tests.waiting import eventually
 from upwell.api.conditions import find
 from upwell.api.objects import Object, name_of, new_object
 from upwell.api.resources import CERTIFICATE, CONFIG_MAP, DOMAIN_CLAIM, DOMAIN_MAPPING, INGRESS

@@ -1,0 +1,151 @@
+"""An API server as real ones are at their worst: a proxy that refuses, delays, forgets, and fills in.
+
+Every client of it sees conflicts, errors, throttling with Retry-After, connections that drop before or after the
+write was done, watches that end, break, fall behind or have expired, and objects with fields that it never set.
+Faults come from a seed, so that a run can be repeated.
+"""
+
+import asyncio
+import json
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+__all__ = ["FaultyProxy"]
+
+_STATUS = {409: "Conflict", 410: "Expired", 429: "TooManyRequests", 500: "InternalError", 503: "ServiceUnavailable"}
+
+
+class FaultyProxy:
+    """In front of one server."""
+
+    def __init__(self, target: str, seed: int) -> None:
+        self._target = target
+        self._random = random.Random(seed)
+        self.port = 0
+        self.active = True
+        """Whether there are faults at all."""
+        self.share = 0.1
+        """Of writes that go wrong."""
+        self.faults: Counter[str] = Counter()
+        self.writes: Counter[str] = Counter()
+        """By verb and collection, writes that reached the server and changed something."""
+        self._session: aiohttp.ClientSession
+
+    @asynccontextmanager
+    async def serve(self) -> AsyncIterator["FaultyProxy"]:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as self._session:
+            app = web.Application(client_max_size=1 << 26)
+            app.router.add_route("*", "/{path:.*}", self._handle)
+            runner = web.AppRunner(app, shutdown_timeout=0.1)
+            await runner.setup()
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            self.port = runner.addresses[0][1]
+            try:
+                yield self
+            finally:
+                await runner.cleanup()
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        if "leases" in request.path:  # elections have tests of their own
+            return await self._forward(request)
+        if request.query.get("watch"):
+            return await self._watch(request)
+        fault = self._random.random() < self.share and self.active and request.method != "GET"
+        if not fault:
+            return await self._forward(request)
+        kind = self._random.choice(("conflict", "error", "throttled", "dropped before", "dropped after"))
+        self.faults[kind] += 1
+        if kind == "throttled":
+            return _refusal(429, {"Retry-After": "1"})
+        if kind == "error":
+            return _refusal(self._random.choice((500, 503)))
+        if kind == "conflict" and request.method == "PUT":
+            return _refusal(409)
+        if kind == "dropped after":
+            await self._forward(request)
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    async def _forward(self, request: web.Request) -> web.Response:
+        body, headers = await request.read(), _headers(request)
+        async with self._session.request(
+            request.method, self._target + request.path_qs, data=body, headers=headers
+        ) as answer:
+            content = await answer.read()
+        if request.method != "GET" and answer.status < 300 and "events" not in request.path:
+            self.writes[f"{request.method} {request.path}"] += 1
+        if answer.content_type == "application/json" and self.active:
+            content = json.dumps(_filled_in(json.loads(content))).encode()
+        return web.Response(body=content, status=answer.status, content_type=answer.content_type)
+
+    async def _watch(self, request: web.Request) -> web.StreamResponse:
+        if self.active and self._random.random() < 0.1:
+            self.faults["watch expired"] += 1
+            return _refusal(410)
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        lasts = self._random.uniform(0.5, 3.0) if self.active else None
+        try:
+            async with asyncio.timeout(lasts):
+                await self._stream(request, response)
+        except TimeoutError:
+            self.faults["watch ended"] += 1
+            if self._random.random() < 0.5 and request.transport is not None:
+                request.transport.abort()
+        return response
+
+    async def _stream(self, request: web.Request, response: web.StreamResponse) -> None:
+        async with self._session.get(self._target + request.path_qs, headers=_headers(request)) as answer:
+            async for line in answer.content:
+                if self.active and self._random.random() < 0.3:
+                    self.faults["cache behind"] += 1
+                    await asyncio.sleep(self._random.uniform(0.0, 0.4))
+                event = json.loads(line)
+                event["object"] = _filled_in(event["object"]) if self.active else event["object"]
+                await response.write(json.dumps(event).encode() + b"\n")
+
+
+def _headers(request: web.Request) -> dict[str, str]:
+    return {name: request.headers[name] for name in ("Content-Type", "Accept", "User-Agent") if name in request.headers}
+
+
+def _refusal(code: int, headers: dict[str, str] | None = None) -> web.Response:
+    reason = _STATUS[code]
+    content = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason}
+    return web.json_response({**content, "message": f"injected: {reason}"}, status=code, headers=headers)
+
+
+def _filled_in(content: Any) -> Any:
+    """What an API server adds to objects by itself, or a webhook of the cluster's does."""
+    for obj in content.get("items") or [content]:
+        kind = obj.get("kind") or str(content.get("kind", "")).removesuffix("List")
+        metadata, spec = obj.get("metadata"), obj.get("spec")
+        if not isinstance(metadata, dict) or not isinstance(spec, dict):
+            continue
+        metadata["managedFields"] = [{"manager": "someone", "operation": "Update"}]
+        if kind == "Deployment":
+            _fill_deployment(obj)
+        elif kind == "Service" and obj.get("apiVersion", "v1") == "v1" and "template" not in spec:
+            spec.update(internalTrafficPolicy="Cluster", sessionAffinity=spec.get("sessionAffinity", "None"))
+            for port in spec.get("ports") or ():
+                port.setdefault("targetPort", port["port"])
+                port.setdefault("protocol", "TCP")
+    return content
+
+
+def _fill_deployment(deployment: Any) -> None:
+    metadata, spec = deployment["metadata"], deployment["spec"]
+    metadata.setdefault("annotations", {})["deployment.kubernetes.io/revision"] = "1"
+    spec.setdefault("progressDeadlineSeconds", 600)
+    pod = (spec.get("template") or {}).get("spec") or {}
+    pod.update(restartPolicy="Always", dnsPolicy="ClusterFirst", schedulerName="default-scheduler", securityContext={})
+    for container in pod.get("containers") or ():
+        container.setdefault("imagePullPolicy", "IfNotPresent")
+        container["terminationMessagePath"] = "/dev/termination-log"
