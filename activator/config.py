@@ -31,6 +31,7 @@ VARIABLES: Final = (
     ("CONFIG_LOGGING_NAME", "config map whose loglevel.activator is followed (config-logging)"),
     ("METRICS_PROMETHEUS_HOST", "address of /metrics (that of the other ports)"),
     ("METRICS_PROMETHEUS_PORT", "port of /metrics (9090)"),
+    ("PROFILING_PORT", "port for profiles, while config-observability says runtime-profiling: enabled (8008)"),
     ("ACTIVATOR_RECHECK_SECONDS", "how often pods are tried again while their requests go to the cluster IP (5)"),
     ("ACTIVATOR_QUEUE_LIMIT", "requests that may wait for one revision (10000)"),
     ("ACTIVATOR_QUEUE_TOTAL", "places for waiting requests of all revisions; one alone gets half of them (20000)"),
@@ -74,6 +75,7 @@ class ActivatorConfig:
     metrics_host: str = ""
     """Empty: where the other ports are."""
     metrics_port: int = names.PORT_METRICS
+    profiling_port: int = names.PORT_PROFILING
     recheck_seconds: float = 5.0
     queue_limit: int = 10_000
     """Past it a request is answered 503: one that would wait for minutes costs memory and helps nobody."""
@@ -114,6 +116,7 @@ class ActivatorConfig:
             log_level=env.get("UPWELL_LOG_LEVEL") or "info",
             metrics_host=(env.get("METRICS_PROMETHEUS_HOST") or "").strip("[]"),
             metrics_port=read.value("METRICS_PROMETHEUS_PORT", names.PORT_METRICS, _port),
+            profiling_port=read.value("PROFILING_PORT", names.PORT_PROFILING, _port),
             recheck_seconds=read.value("ACTIVATOR_RECHECK_SECONDS", 5.0, _seconds),
             queue_limit=read.value("ACTIVATOR_QUEUE_LIMIT", 10_000, _whole),
             queue_total=read.value("ACTIVATOR_QUEUE_TOTAL", 20_000, _whole),

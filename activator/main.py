@@ -24,6 +24,7 @@ from activator.network import Network
 from activator.observing import Observers
 from activator.probe_answers import Health
 from activator.probing import Prober
+from activator.profiles import ProfilingPort
 from activator.reporter import ConcurrencyReporter
 from activator.sks_reconciler import ServerlessServices
 from activator.stat_sender import StatSender
@@ -87,6 +88,7 @@ async def _serve(config: ActivatorConfig, env: Mapping[str, str], client: Client
     prober = Prober(
         engine, clock, timeout=config.probe_timeout, frequency=config.probe_frequency, recheck=config.recheck_seconds
     )
+    profiling = ProfilingPort(engine, config.ports, config.profiling_port)
     visits = Visits(reporter.request_out, clock)
 
     encryption = Encryption(
@@ -105,6 +107,7 @@ async def _serve(config: ActivatorConfig, env: Mapping[str, str], client: Client
         "waiting page visits": visits.run(),
         "tracing": tracing.run(),
         "encryption": encryption.run(),
+        "profiling": profiling.run(),
     }
     if config.flips and config.worker == 0:
         background["endpoint flips"] = ServerlessServices(
@@ -124,6 +127,8 @@ async def _serve(config: ActivatorConfig, env: Mapping[str, str], client: Client
         if name == config.observability_name:
             observers.configure(settings.get(name))
             tracing.configure(settings.get(name))
+            if config.worker == 0:
+                profiling.configure(settings.get(name))
         elif name == NETWORK_CONFIG_MAP:
             network.configure(settings.get(name))
         elif name == config.logging_name:

@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
-from queueproxy.answers import answer_error, error_field
 from queueproxy.drain import Drainer
 from queueproxy.forwarded import forwarded
 from queueproxy.readiness import Readiness
@@ -32,6 +31,7 @@ from upwell.http import Exchange, FailureKind, ResponseHead, Upstream, UpstreamF
 from upwell.policy.breaker import REJECTED, RUNNING, Breaker
 from upwell.policy.request_stats import RequestStats
 from upwell.telemetry import log
+from upwell.telemetry.answers import answer_error, error_field
 
 if TYPE_CHECKING:
     from queueproxy.request_metrics import RequestMetrics
@@ -218,7 +218,7 @@ class Handler:
         if ready:
             exchange.respond(200, SIDECAR, b"queue")
         else:
-            exchange.respond(503, (*SIDECAR, error_field("not-ready")))
+            exchange.respond(503, (*SIDECAR, error_field(exchange, "not-ready")))
 
     def _end_checks(self) -> None:
         """The drain has begun: whoever waits for the app hears that this pod is leaving."""

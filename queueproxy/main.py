@@ -142,7 +142,7 @@ async def _serve_observers(
     if observers.metrics_sender is not None:
         background.append(tasks.create_task(observers.metrics_sender.run(), name="metrics export"))
     if settings.profiling_port:
-        from queueproxy.profiling import Profiling  # off by default, and then it costs nothing
+        from upwell.telemetry.profiling import Profiling  # off by default, and then it costs nothing
 
         await _serve(engine, Profiling(tasks).endpoints, sockets[settings.profiling_port])
     return background

@@ -92,6 +92,11 @@ class Exchange(ExchangeRecord):
         """Whether it is over."""
         return self.state is ENDED
 
+    @property
+    def component(self) -> bytes:
+        """The name by which error answers say who speaks."""
+        return self._engine.component
+
     # What the application says.
 
     def forward(

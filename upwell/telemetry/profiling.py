@@ -1,4 +1,4 @@
-"""The profiling port: what the sidecar's process is doing, at the paths of Go's pprof (contract: queue-proxy.md 2).
+"""The profiling port: what the process is doing, at the paths of Go's pprof (contract: queue-proxy.md 2).
 
     go tool pprof http://POD:8008/debug/pprof/profile?seconds=10      CPU time, 100 samples for each second used
     go tool pprof http://POD:8008/debug/pprof/heap?seconds=10         what was allocated meanwhile and is still in use
@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl
 
-from queueproxy.answers import answer_error
-from queueproxy.endpoints import Endpoints
 from upwell.http import Exchange
 from upwell.telemetry import log
+from upwell.telemetry.answers import answer_error
+from upwell.telemetry.endpoints import Endpoints
 from upwell.telemetry.pprof import Stack, encode_profile, folded
 from upwell.telemetry.profiler import SAMPLE_INTERVAL, Allocations, CpuSampler, all_stacks
 
@@ -97,7 +97,7 @@ class Profiling:
             taken = await take(seconds)
             body = await asyncio.to_thread(_encode, taken, started, time.time_ns() - started, as_text)
         except Exception:
-            # A defect here must not take down a sidecar that serves requests.
+            # A defect here must not take down a process that serves requests.
             _log.exception("profile failed")
             if not exchange.ended:
                 answer_error(exchange, 500, "internal", b"the profile failed; the log says why")
