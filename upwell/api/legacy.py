@@ -58,10 +58,14 @@ def modernise(obj: Object) -> tuple[Object, list[str]]:
     changed = mutable(obj)
     changed["apiVersion"] = resource.api_version
     notes = [f"apiVersion {obj['apiVersion']} is {resource.api_version} today"]
-    _rename_visibility(changed, notes)
-    spec = changed.get("spec")
-    if isinstance(spec, dict):
-        _SPECS.get(resource, _leave)(spec, notes)
+    try:
+        _rename_visibility(changed, notes)
+        if (spec := changed.get("spec")) is not None:
+            _SPECS.get(resource, _leave)(spec, notes)
+    except LegacyError:
+        raise
+    except (AttributeError, TypeError, ValueError) as error:
+        raise LegacyError(f"a field has a value of a wrong type ({error})") from error
     return changed, notes
 
 

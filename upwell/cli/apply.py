@@ -21,6 +21,7 @@ async def apply_documents(client: Client, documents: list[Document]) -> list[str
             verb = await apply_document(client, document)
         except ApiError as error:
             raise CommandError(f"{document.where}: {error.message}") from error
+        lines += [f"{document.where}: {note}" for note in document.notes]
         lines.append(f"{document.resource.kind.lower()} {name_of(document.obj)} {verb}")
     return lines
 

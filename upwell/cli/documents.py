@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from upwell.api.legacy import LegacyError, modernise
 from upwell.api.objects import Object
 from upwell.api.resources import BY_KIND, SERVICE, Resource
 from upwell.cli.errors import CommandError
@@ -24,6 +25,8 @@ class Document:
     obj: Object
     resource: Resource
     where: str
+    notes: tuple[str, ...] = ()
+    """What was written as in 2019, and what it is today."""
 
 
 def load_files(paths: list[Path], namespace: str = "default") -> list[Document]:
@@ -62,6 +65,10 @@ def _yaml_message(path: Path, error: yaml.YAMLError) -> str:
 def _document(value: Any, where: str, path: Path, namespace: str) -> Document:
     if not isinstance(value, dict):
         raise CommandError(f"{where}: {value!r:.60} is not an object", "start with `apiVersion:` and `kind:`")
+    try:
+        value, notes = modernise(value)
+    except LegacyError as error:
+        raise CommandError(f"{where}: {error}") from error
     resource = _resource(value, where)
     metadata = value.get("metadata")
     if not isinstance(metadata, dict):
@@ -74,7 +81,7 @@ def _document(value: Any, where: str, path: Path, namespace: str) -> Document:
         metadata.setdefault("namespace", namespace)
     if resource is SERVICE:
         _set_working_directory(value, path.resolve().parent)
-    return Document(value, resource, where)
+    return Document(value, resource, where, tuple(notes))
 
 
 def _resource(value: dict[str, Any], where: str) -> Resource:

@@ -152,7 +152,7 @@ class Platform:
         def command() -> list[str]:
             options = {"--host": HOST, "--port": self._api_port, "--db": state / "objects.db"}
             options["--logs-dir"] = self._root / "logs"
-            return _module("upwell.local.apiserver", options)
+            return [*_module("upwell.local.apiserver", options), "--old-versions"]
 
         spec = DaemonSpec(
             name="apiserver",

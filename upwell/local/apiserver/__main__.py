@@ -19,7 +19,7 @@ from aiohttp import web
 from upwell.api.names import SYSTEM_NAMESPACE
 from upwell.clock import SystemClock
 from upwell.local.apiserver.admission import Admission
-from upwell.local.apiserver.catalog import CATALOG, Catalog
+from upwell.local.apiserver.catalog import CATALOG, CATALOG_WITH_OLD_VERSIONS, Catalog
 from upwell.local.apiserver.deletion import Deletion
 from upwell.local.apiserver.gc import Collector
 from upwell.local.apiserver.handlers import Handlers
@@ -50,6 +50,9 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--logs-dir", default="logs", metavar="DIR", help="where NAMESPACE/POD/CONTAINER.log are")
     parser.add_argument("--ready-fd", type=int, metavar="N", help='write the line {"port": N} there, not to stdout')
+    parser.add_argument(
+        "--old-versions", action="store_true", help="take serving.knative.dev/v1alpha1 and v1beta1 too, as of 2019"
+    )
     return parser.parse_args()
 
 
@@ -79,9 +82,10 @@ async def _serve(arguments: argparse.Namespace) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, end, 0)
+    catalog = CATALOG_WITH_OLD_VERSIONS if arguments.old_versions else CATALOG
     journal = Journal(arguments.db, disk_failed)
     with contextlib.closing(journal):
-        api, collector, retention = _assemble(CATALOG, journal, Path(arguments.logs_dir))
+        api, collector, retention = _assemble(catalog, journal, Path(arguments.logs_dir))
         runner = web.ServerRunner(api.server(), shutdown_timeout=_SHUTDOWN_SECONDS)
         await runner.setup()
         background: list[asyncio.Future[Any]] = [

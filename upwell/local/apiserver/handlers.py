@@ -13,6 +13,7 @@ from upwell.local.apiserver.bodies import Shape, answer, read_body, shape_of
 from upwell.local.apiserver.catalog import list_kind
 from upwell.local.apiserver.deletion import DeleteOptions
 from upwell.local.apiserver.encoding import encode
+from upwell.local.apiserver.old_versions import as_asked, patched_today, today, warned
 from upwell.local.apiserver.paging import Page, Pages
 from upwell.local.apiserver.patch import patcher
 from upwell.local.apiserver.records import Record
@@ -96,9 +97,10 @@ class Handlers:
         if target.resource.namespaced and not target.namespace:
             raise errors.method_not_allowed()
         _, body = await read_body(request)
+        body, notes = today(target, body)
         record = self._registry.create(target.resource, target.namespace, body, _write_options(query))
         await self._store.committed()
-        return _one(request, record, query, status=201)
+        return warned(_one(request, record, query, target, status=201), notes)
 
     async def _get(self, request: web.BaseRequest, target: Target, query: Query) -> web.StreamResponse:
         if query.get("watch") in _TRUE and not target.subresource:
@@ -108,7 +110,7 @@ class Handlers:
             return answer(scale_of(record.obj))
         if target.subresource == "log":
             return await self._log(request, record, query)
-        return _one(request, record, query)
+        return _one(request, record, query, target)
 
     async def _log(self, request: web.BaseRequest, pod: Record, query: Query) -> web.StreamResponse:
         options = logs.LogOptions.parse(query)
@@ -120,18 +122,20 @@ class Handlers:
         if target.subresource == "log":
             raise errors.method_not_allowed()
         _, body = await read_body(request)
-        resource, namespace, name, subresource = target
+        body, notes = today(target, body)
+        resource, namespace, name, subresource, _ = target
         record = self._registry.update(resource, namespace, name, body, subresource, _write_options(query))
-        return await self._changed(request, record, target, query)
+        return warned(await self._changed(request, record, target, query), notes)
 
     async def _patch(self, request: web.BaseRequest, target: Target, query: Query) -> web.StreamResponse:
         if target.subresource == "log":
             raise errors.method_not_allowed()
         content_type, body = await read_body(request)
-        resource, namespace, name, subresource = target
-        apply = patcher(resource, content_type, body)
+        resource, namespace, name, subresource, _ = target
+        notes: list[str] = []
+        apply = patched_today(target, patcher(resource, content_type, body), notes)
         record = self._registry.patch(resource, namespace, name, apply, subresource, _write_options(query))
-        return await self._changed(request, record, target, query)
+        return warned(await self._changed(request, record, target, query), notes)
 
     async def _changed(
         self, request: web.BaseRequest, record: Record, target: Target, query: Query
@@ -139,7 +143,7 @@ class Handlers:
         await self._store.committed()
         if target.subresource == "scale":
             return answer(scale_of(record.obj))
-        return _one(request, record, query)
+        return _one(request, record, query, target)
 
     async def _delete(self, request: web.BaseRequest, target: Target, query: Query) -> web.StreamResponse:
         _, body = await read_body(request)
@@ -148,7 +152,7 @@ class Handlers:
         await self._store.committed()
         if gone:
             return answer(errors.success(target.resource, record.name, record.uid))
-        return _one(request, record, query)
+        return _one(request, record, query, target)
 
     async def _delete_collection(self, request: web.BaseRequest, target: Target, query: Query) -> web.StreamResponse:
         if target.resource.namespaced and not target.namespace:
@@ -177,10 +181,12 @@ def _write_options(query: Query) -> WriteOptions:
     return WriteOptions(bool(dry_run), validation == "Strict")
 
 
-def _one(request: web.BaseRequest, record: Record, query: Query, status: int = 200) -> web.StreamResponse:
+def _one(
+    request: web.BaseRequest, record: Record, query: Query, target: Target, status: int = 200
+) -> web.StreamResponse:
     shape = shape_of(request.headers.get("Accept", ""))
     if not shape.kind:
-        return answer(record.raw, status)
+        return answer(as_asked(target, record.obj) if target.old_version else record.raw, status)
     shaped = _shaped(record.resource, [record.obj], shape, query.get("includeObject", ""))
     return answer(shaped, status)
 

@@ -26,6 +26,8 @@ class Target(NamedTuple):
     namespace: str
     name: str
     subresource: str
+    old_version: str = ""
+    """The apiVersion that the client speaks, where it is not the one that is stored."""
 
 
 def subresources(resource: Resource) -> tuple[str, ...]:
@@ -56,7 +58,9 @@ def parse_target(catalog: Catalog, path: str) -> Target:
         namespace, rest = rest[1], rest[2:]
     if not 1 <= len(rest) <= 3:
         raise errors.unknown_resource()
-    resource = catalog.at(group, version, rest[0])
+    resource, old_version = catalog.at(group, version, rest[0]), ""
+    if resource is None:
+        resource, old_version = catalog.today(group, version, rest[0]), f"{group}/{version}"
     if resource is None or (namespace and not resource.namespaced):
         raise errors.unknown_resource()
     name = rest[1] if len(rest) > 1 else ""
@@ -65,4 +69,4 @@ def parse_target(catalog: Catalog, path: str) -> Target:
         raise errors.unknown_resource()
     if subresource and subresource not in subresources(resource):
         raise errors.unknown_resource()
-    return Target(resource, namespace, name, subresource)
+    return Target(resource, namespace, name, subresource, old_version)
