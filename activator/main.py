@@ -122,6 +122,7 @@ async def _serve(config: ActivatorConfig, env: Mapping[str, str], client: Client
     if config.workers > 1:
         background["parent"] = workers.until_orphaned(stop)
     room = WaitingRoom(config.queue_total // config.workers, config.queue_bytes // config.workers)
+    metrics.show_room(room)
 
     def configure(name: str) -> None:
         if name == config.observability_name:

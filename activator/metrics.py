@@ -11,6 +11,7 @@ from typing import Final
 from activator.cold_start import PHASES
 from activator.revisions import Revision
 from upwell.http import Exchange
+from upwell.policy.waiting_room import WaitingRoom
 from upwell.telemetry.metrics import Histogram, Registry
 from upwell.telemetry.statuses import final_status
 
@@ -66,6 +67,14 @@ class Metrics:
         self.waiting_pages = registry.counter(
             "upwell_activator_waiting_pages", "Browsers that were shown a page while a revision started.", _SHORT
         )
+
+    def show_room(self, room: WaitingRoom) -> None:
+        """Show how much of what may wait here does."""
+        gauge = self.registry.gauge_from
+        gauge("upwell_activator_waiting_requests", "Places taken by waiting requests.", lambda: room.requests)
+        gauge("upwell_activator_waiting_requests_limit", "Places for waiting requests.", lambda: room.requests_most)
+        gauge("upwell_activator_waiting_bytes", "Bytes of bodies kept by waiting requests.", lambda: room.bytes)
+        gauge("upwell_activator_waiting_bytes_limit", "Bytes that waiting requests may keep.", lambda: room.bytes_most)
 
     def _add_requests(self) -> None:
         histogram, labels = self.registry.histogram, (*_REVISION, *_REQUEST)

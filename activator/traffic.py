@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from activator.backends import Backends
 from activator.cold_start import ColdStart
+from activator.deadlines import deadline_passed, patience_of
 from activator.metrics import Metrics, RevisionMetrics
 from activator.network import Destination, Network
 from activator.observing import Observers
@@ -99,7 +100,19 @@ class Shared:
 class Passage:
     """One request's state here; the exchange's context."""
 
-    __slots__ = ("address", "cold", "first_byte", "forwarded", "kept", "pod", "queued", "trace", "traffic", "visit")
+    __slots__ = (
+        "address",
+        "cold",
+        "deadline",
+        "first_byte",
+        "forwarded",
+        "kept",
+        "pod",
+        "queued",
+        "trace",
+        "traffic",
+        "visit",
+    )
 
     def __init__(self, traffic: "Traffic") -> None:
         self.traffic = traffic
@@ -118,6 +131,8 @@ class Passage:
         self.first_byte = 0.0
         """When the answer began; only of cold ones."""
         self.trace: Trace | None = None
+        self.deadline: asyncio.TimerHandle | None = None
+        """Ends its wait when its caller no longer waits."""
         self.visit = 0
         """Seconds until its sender should be back, if it was answered with the waiting page."""
 
@@ -170,7 +185,9 @@ class Traffic:
         self._metrics.queued.value += 1
         if exchange.request.has_body and not self._keep_body(exchange, passage):
             exchange.respond(*QUEUE_FULL)
-        elif passage.cold:
+            return
+        self._watch_deadline(exchange, passage)
+        if passage.cold:
             self._wait_cold(exchange, passage)
 
     def _wait_cold(self, exchange: Exchange, passage: Passage) -> None:
@@ -207,6 +224,7 @@ class Traffic:
             self._metrics.queued.value += 1
             self.throttler.put_back(exchange)
             self._keep(passage, exchange.request_bytes)
+            self._watch_deadline(exchange, passage)
         else:
             exchange.respond(*_failed_answer(failure))
         # After the request is back in line: what follows gives free slots away, and it comes first.
@@ -276,8 +294,21 @@ class Traffic:
         passage.kept += size
         self.throttler.share.keep(size)
 
+    def _watch_deadline(self, exchange: Exchange, passage: Passage) -> None:
+        """See that it leaves the queue when its caller has given up."""
+        patience = patience_of(exchange.request)
+        if patience is not None and patience < self.revision.timeout:
+            left = exchange.started + patience - self._shared.clock.monotonic()
+            loop = asyncio.get_running_loop()
+            passage.deadline = loop.call_later(
+                max(0.0, left), lambda: exchange.respond(*deadline_passed(exchange.request))
+            )
+
     def _stopped_waiting(self, passage: Passage) -> None:
         self._metrics.queued.value -= 1
+        if passage.deadline is not None:
+            passage.deadline.cancel()
+            passage.deadline = None
         if passage.kept:
             self.throttler.share.drop(passage.kept)
             passage.kept = 0
