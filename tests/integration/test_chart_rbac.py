@@ -16,7 +16,19 @@ from tests.integration.runtime_world import SERVER, eventually
 from tests.unit.chart.rendering import COMPONENTS, rules_of
 from upwell.api.names import ANNOTATION_CLASS, CLASS_HPA
 from upwell.api.objects import Object, name_of, new_object
-from upwell.api.resources import CONFIG_MAP, CORE_SERVICE, DEPLOYMENT, EVENT, HPA, INGRESS, POD, REVISION, SERVICE
+from upwell.api.resources import (
+    CONFIG_MAP,
+    CORE_SERVICE,
+    DEPLOYMENT,
+    DOMAIN_MAPPING,
+    EVENT,
+    HPA,
+    INGRESS,
+    POD,
+    REVISION,
+    SERVICE,
+    Resource,
+)
 from upwell.cluster.client import Client
 from upwell.cluster.errors import NotFound
 from upwell.local import manifests
@@ -29,23 +41,12 @@ NOT_ON_A_LAPTOP = {
     "controller": {
         Access("get", "", "secrets"): "the webhook's certificate, and credentials of registries",
         Access("update", "", "secrets"): "the webhook's certificate",
-        Access("patch", "", "secrets"): "the webhook's certificate",
         Access("get", "", "serviceaccounts"): "credentials of registries",
-        **{
-            Access(verb, NETWORKING, "clusterdomainclaims"): "DomainMappings"
-            for verb in ("get", "list", "watch", "create", "delete")
-        },
-        **{Access(verb, NETWORKING, "certificates"): "HTTPS" for verb in ("get", "list", "watch", "create", "update")},
-        **{
-            Access(verb, "serving.knative.dev", "domainmappings"): "DomainMappings"
-            for verb in ("get", "list", "watch", "patch")
-        },
-        Access("update", "serving.knative.dev", "domainmappings/status"): "DomainMappings",
-        Access("update", "serving.knative.dev", "domainmappings/finalizers"): "DomainMappings",
+        **{Access(verb, NETWORKING, "certificates"): "HTTPS" for verb in ("get", "create", "update")},
         **{
             Access(verb, ADMISSION, f"{kind}webhookconfigurations"): "the webhook's certificate"
             for kind in ("mutating", "validating")
-            for verb in ("get", "update", "patch")
+            for verb in ("get", "update")
         },
     },
     "activator": {
@@ -128,12 +129,30 @@ class Life:
             await self.client.create(SERVICE, new_object(SERVICE, "default", name, spec=spec))
         await eventually(lambda: self._is_ready(name), seconds=40)
 
-    async def _is_ready(self, name: str) -> bool:
-        found = await self.client.get(SERVICE, name, "default")
+    async def _is_ready(self, name: str, resource: Resource = SERVICE) -> bool:
+        found = await self.client.get(resource, name, "default")
         status = found.get("status") or {}
         ready = [one for one in status.get("conditions") or () if one["type"] == "Ready"]
         current = status.get("observedGeneration") == found["metadata"]["generation"]
         return current and bool(ready) and ready[0]["status"] == "True"
+
+    async def map_domain(self, domain: str, service: str) -> None:
+        """Give the Service a domain of its own, ask there, and take the domain away."""
+        claims = {"autocreate-cluster-domain-claims": "true"}
+        await self.client.patch(CONFIG_MAP, "config-network", SYSTEM, {"data": claims})
+        reference = {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "name": service}
+        await self.client.create(DOMAIN_MAPPING, new_object(DOMAIN_MAPPING, "default", domain, spec={"ref": reference}))
+
+        async def is_mapped() -> bool:
+            return await self._is_ready(domain, DOMAIN_MAPPING)
+
+        await eventually(is_mapped)
+        await self.client.delete(DOMAIN_MAPPING, domain, "default")
+
+        async def is_free() -> bool:
+            return not await self._names(DOMAIN_MAPPING)
+
+        await eventually(is_free)
 
     async def ask(self, name: str) -> str:
         timeout = aiohttp.ClientTimeout(total=40)
@@ -153,7 +172,7 @@ class Life:
     async def has_scaler(self) -> bool:
         return bool(await self._names(HPA))
 
-    async def _names(self, resource: Any) -> list[str]:
+    async def _names(self, resource: Resource) -> list[str]:
         return [name_of(one) for one in (await self.client.list(resource, "default"))[0]]
 
 
@@ -164,6 +183,7 @@ async def _live(platform: Platform) -> None:
     await life.client.patch(CONFIG_MAP, "config-gc", SYSTEM, {"data": keep_none})
     await life.apply("app", "one")
     assert await life.ask("app") == "one"
+    await life.map_domain("www.example.org", "app")
     await life.apply("cpu", "x", **{ANNOTATION_CLASS: CLASS_HPA, "autoscaling.knative.dev/metric": "cpu"})
     await eventually(life.has_scaler)
     await life.client.delete(SERVICE, "cpu", "default")
