@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from controller.cluster import Cluster
+from controller.route.guard import LOOK_SECONDS, CanaryGuard, back_to, failure_of, is_guarded
 from controller.route.hosts import Host, HostError, address_url, make_hosts
 from controller.route.ingress import ANNOTATION_ROLLOUT, follow_ingress, http_option_problem, make_ingress, same_ingress
 from controller.route.placeholders import make_placeholder, pointed_at, retarget
@@ -38,6 +39,8 @@ __all__ = ["RouteController"]
 COMPONENT: Final = "route-controller"
 BY_TARGET: Final = "target"
 BY_ROUTE: Final = "route"
+CANARY_HEALTHY: Final = "CanaryHealthy"
+"""Ours, and only where the guard is asked for: whether the latest rollout was taken back."""
 _WAITS_FOR_INGRESS: Final = ("IngressNotConfigured", "Ingress has not yet been reconciled.")
 _SHAPING: Final = frozenset({"config-network", "config-domain", "config-features"})
 
@@ -50,6 +53,7 @@ class RouteController:
         self._events = cluster.events(COMPONENT)
         self._status = StatusReconciler(cluster.client, ROUTE, CONDITIONS, self._events, cluster.clock)
         self.queue = Reconciler(COMPONENT, self.reconcile, workers=cluster.workers, clock=cluster.clock)
+        self._canaries = CanaryGuard(cluster)
         informers = cluster.informers
         informers[ROUTE].add_index(BY_TARGET, _targets_of)
         informers[CORE_SERVICE].add_index(BY_ROUTE, _route_of)
@@ -63,6 +67,7 @@ class RouteController:
     async def reconcile(self, key: Key) -> float | None:
         route = self._cluster.cached(ROUTE, *key)
         if route is None or is_deleting(route):
+            self._canaries.forget(key)
             return None
         return await self._status.run(route, self._cluster.settings.kinds, self._work)
 
@@ -79,6 +84,7 @@ class RouteController:
             route,
             lambda name: self._cluster.cached(CONFIGURATION, namespace, name),
             lambda name: self._cluster.cached(REVISION, namespace, name),
+            back_to if is_guarded(route) else lambda revision: "",
         )
         if isinstance(traffic, Unroutable):
             conditions.mark(ALL_TRAFFIC_ASSIGNED, traffic.status, traffic.reason, traffic.message)
@@ -91,7 +97,36 @@ class RouteController:
         status["traffic"] = _status_traffic(traffic, hosts, rollout)
         _follow_ingress(conditions, ingress, rollout)
         await self._point_placeholders(route, services, ingress)
-        return self._until_next_step(rollout)
+        again = self._until_next_step(rollout)
+        if is_guarded(route):
+            return await self._guard(route, traffic, rollout, again, conditions)
+        conditions.clear(CANARY_HEALTHY)
+        return again
+
+    async def _guard(
+        self, route: Object, traffic: Traffic, rollout: Rollout, again: float | None, conditions: Conditions
+    ) -> float | None:
+        """Watch what is being rolled out, and say what was taken back; seconds until the next look."""
+        self._tell_failures(route, traffic, conditions)
+        found = await self._canaries.look(route, rollout)
+        if found is not None:
+            new, previous, why = found
+            await self._canaries.condemn(namespace_of(route), new, previous, why)
+            self._events.warning(route, "CanaryFailed", _taken_back(new, previous, why))
+            return LOOK_SECONDS
+        return again if rollout.done else min(LOOK_SECONDS, again if again is not None else LOOK_SECONDS)
+
+    def _tell_failures(self, route: Object, traffic: Traffic, conditions: Conditions) -> None:
+        for target in traffic.targets:
+            configuration = self._cluster.cached(CONFIGURATION, namespace_of(route), target.configuration)
+            latest = ((configuration or {}).get("status") or {}).get("latestReadyRevisionName") or ""
+            revision = self._cluster.cached(REVISION, namespace_of(route), latest) if target.latest else None
+            if revision is not None and back_to(revision) == target.revision:
+                message = _taken_back(latest, target.revision, failure_of(revision))
+                conditions.mark_false(CANARY_HEALTHY, "CanaryFailed", message)
+                conditions.mark_false(ALL_TRAFFIC_ASSIGNED, "CanaryFailed", message)
+                return
+        conditions.mark_true(CANARY_HEALTHY)
 
     def _hosts(self, route: Object, conditions: Conditions) -> dict[str, Host] | None:
         settings = self._cluster.settings
@@ -248,6 +283,10 @@ def _is_ready(ingress: Object) -> bool:
     status = ingress.get("status") or {}
     observed = ingress["metadata"].get("generation") == status.get("observedGeneration")
     return observed and status_of(status, READY) == TRUE
+
+
+def _taken_back(revision: str, previous: str, why: str) -> str:
+    return f'Revision "{revision}" was taken back: {why}. All of its traffic goes to "{previous}".'
 
 
 def _targets_of(route: Object) -> list[str]:

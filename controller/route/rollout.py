@@ -160,8 +160,8 @@ def _advanced(before: ConfigurationRollout | None, goal: ConfigurationRollout, n
     shares = _adjusted(before.revisions, goal.percent)
     if before.revisions[-1][0] == wanted:
         return _stepped(replace(before, percent=goal.percent, revisions=shares), now)
-    if goal.percent == 1:
-        return goal
+    if goal.percent == 1 or any(name == wanted for name, _ in shares):
+        return goal  # nothing to divide, or back to a revision that has never stopped serving
     return replace(goal, revisions=_begun(shares, wanted), started=now)
 
 

@@ -56,12 +56,17 @@ class Unroutable:
     message: str
 
 
-def resolve(route: Object, configuration: Lookup, revision: Lookup) -> Traffic | Unroutable:
-    """`configuration` and `revision` find objects of the route's namespace by name."""
+def resolve(
+    route: Object, configuration: Lookup, revision: Lookup, instead: Callable[[Object], str] = lambda revision: ""
+) -> Traffic | Unroutable:
+    """`configuration` and `revision` find objects of the route's namespace by name.
+
+    `instead` names the revision to take in the place of a latest one, where that is not to be used.
+    """
     found: list[Target] = []
     problem: Unroutable | None = None
     for target in route["spec"].get("traffic") or ():
-        outcome = _resolve_target(route, target, configuration, revision)
+        outcome = _resolve_target(route, target, configuration, revision, instead)
         if isinstance(outcome, Target):
             found.append(outcome)
         elif problem is None or (problem.status != FALSE and outcome.status == FALSE):
@@ -70,7 +75,11 @@ def resolve(route: Object, configuration: Lookup, revision: Lookup) -> Traffic |
 
 
 def _resolve_target(
-    route: Object, target: Mapping[str, Any], configuration: Lookup, revision: Lookup
+    route: Object,
+    target: Mapping[str, Any],
+    configuration: Lookup,
+    revision: Lookup,
+    instead: Callable[[Object], str],
 ) -> Target | Unroutable:
     named = target.get("revisionName") or ""
     if named:
@@ -81,6 +90,9 @@ def _resolve_target(
         if isinstance(name, Unroutable):
             return name
         found = _find_revision(route, name, revision)
+        if not isinstance(found, Unroutable) and instead(found):
+            other = _find_revision(route, instead(found), revision)
+            found = found if isinstance(other, Unroutable) else other
         latest = True
     if isinstance(found, Unroutable):
         return found

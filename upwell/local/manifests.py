@@ -70,6 +70,8 @@ COMPONENTS: Final = (
         probe_port=names.PORT_METRICS,
         probe_path="/healthz",
         host_port="http",
+        service="gateway",
+        service_ports=(("http-metrics", 9090, names.PORT_METRICS),),
     ),
 )
 

@@ -42,7 +42,11 @@ def test_each_start_makes_a_new_template_so_that_no_old_status_counts() -> None:
 def test_services_select_the_components() -> None:
     found = {service["metadata"]["name"]: service["spec"]["selector"] for service in manifests.services()}
 
-    assert found == {"autoscaler": {"app": "autoscaler"}, "activator-service": {"app": "activator"}}
+    assert found == {
+        "autoscaler": {"app": "autoscaler"},
+        "activator-service": {"app": "activator"},
+        "gateway": {"app": "gateway"},
+    }
 
 
 def test_the_port_in_urls_follows_the_gateways() -> None:
