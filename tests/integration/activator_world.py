@@ -8,9 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import aiohttp
 import pytest
@@ -25,16 +25,7 @@ from upwell.api.stat import WireStatMessage, decode_messages
 from upwell.cluster.client import Client
 from upwell.cluster.errors import AlreadyExists
 
-T = TypeVar("T")
 NAMESPACE = "default"
-
-
-async def eventually(look: Callable[[], T], *, seconds: float = 20) -> T:
-    """The first true value that `look` gives."""
-    async with asyncio.timeout(seconds):
-        while not (found := look()):  # noqa: ASYNC110 - what is waited for has no event
-            await asyncio.sleep(0.01)
-    return found
 
 
 class ApiServer:

@@ -18,6 +18,7 @@ import pytest_asyncio
 import yaml
 from aiohttp import web
 
+from tests.waiting import eventually
 from upwell.api import names
 from upwell.api.objects import Object, controller_reference, mutable, name_of, new_object, timestamp
 from upwell.api.resources import (
@@ -282,9 +283,7 @@ class World:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "autoscaler", env=settings, stderr=log
             )
-        async with asyncio.timeout(20):
-            while await self.health() != 200:  # noqa: ASYNC110 - another process
-                await asyncio.sleep(0.02)
+        await eventually(self.health, lambda found: found == 200)
 
     async def stop(self, number: int = signal.SIGTERM) -> int:
         assert self.process is not None
@@ -360,14 +359,10 @@ class World:
         return ""
 
     async def until(self, name: str, kind: str, wanted: str, *, seconds: float = 30) -> None:
-        async with asyncio.timeout(seconds):
-            while await self.condition(name, kind) != wanted:  # noqa: ASYNC110 - another process
-                await asyncio.sleep(0.05)
+        await eventually(lambda: self.condition(name, kind), lambda found: found == wanted, seconds=seconds)
 
     async def until_replicas(self, wanted: int, *, seconds: float = 30) -> None:
-        async with asyncio.timeout(seconds):
-            while self.play.replicas[-1:] != [wanted]:  # noqa: ASYNC110 - another process
-                await asyncio.sleep(0.002)
+        await eventually(lambda: self.play.replicas[-1:] == [wanted], seconds=seconds)
 
     async def metric(self, name: str) -> float:
         """A metric by its name with labels; 0 when it is not there."""

@@ -6,14 +6,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import aiohttp
 import pytest_asyncio
 
 from tests.integration.autoscaler_world import Server, free_ports
+from tests.waiting import eventually
 from upwell.api.conditions import find
 from upwell.api.objects import Object, labels_of, name_of, new_object
 from upwell.api.resources import (
@@ -35,18 +36,9 @@ from upwell.cluster.informer import Informer
 
 __all__ = ["World", "world_fixture"]
 
-T = TypeVar("T")
 NAMESPACE = "default"
 OURS = (SERVICE, CONFIGURATION, REVISION, ROUTE, DEPLOYMENT, POD_AUTOSCALER, INGRESS, CORE_SERVICE)
 LABEL_REVISION = "serving.knative.dev/revision"
-
-
-async def eventually(look: Callable[[], Awaitable[T]], *, seconds: float = 20) -> T:
-    """The first true value that `look` gives."""
-    async with asyncio.timeout(seconds):
-        while not (found := await look()):  # noqa: ASYNC110 - what is waited for has no event
-            await asyncio.sleep(0.02)
-    return found
 
 
 class Process:

@@ -7,31 +7,20 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import aiohttp
 import yaml
 
 from tests.unit.gateway.builders import service, slices
+from tests.waiting import eventually
 from upwell.api.objects import Object, mutable
 from upwell.api.resources import CORE_SERVICE, ENDPOINT_SLICE, INGRESS, NAMESPACE
 from upwell.cluster.client import Client
 from upwell.cluster.errors import ApiError, NotFound
-
-T = TypeVar("T")
-
-
-async def eventually(look: Callable[[], Awaitable[T]], *, seconds: float = 20) -> T:
-    """The first true value that `look` gives; fails with the last one when the time is over."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + seconds
-    while not (found := await look()):
-        assert loop.time() < deadline, f"still {found!r} after {seconds} s"
-        await asyncio.sleep(0.02)
-    return found
 
 
 class Process:

@@ -13,7 +13,8 @@ import h2.errors
 import h2.events
 import h2.exceptions
 
-from tests.integration.sidecar import MAIN, USER_METRICS, Sidecar, eventually, sidecar
+from tests.integration.sidecar import MAIN, USER_METRICS, Sidecar, sidecar
+from tests.waiting import eventually
 from upwell.http.transports import reset_on_close
 
 __all__ = ["Http2App", "Http2Client", "Result", "Served", "http2_served"]

@@ -9,29 +9,16 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import httpx
 
+from tests.waiting import eventually_here
+
 UPWELL = Path(sys.executable).with_name("upwell")
 EXAMPLES = Path(__file__).parents[2] / "examples"
-T = TypeVar("T")
-
-
-def eventually(look: Callable[[], T], *, seconds: float = 30, every: float = 0.05) -> T:
-    """The first true value that `look` gives; fails with the last one when the time is over."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = look()
-        if found:
-            return found
-        if time.monotonic() > deadline:
-            raise AssertionError(f"still {found!r} after {seconds} s")
-        time.sleep(every)
 
 
 def free_port() -> int:
@@ -106,7 +93,7 @@ def start(folder: Path, *files: str, port: int = 0) -> Up:
         env.pop("KUBECONFIG", None)
         process = subprocess.Popen(words, cwd=folder, stdout=log, stderr=subprocess.STDOUT, env=env, text=True)
     up = Up(folder, port, process, output)
-    eventually(lambda: "Ctrl-C stops everything." in up.said() or process.poll() is not None, seconds=90)
+    eventually_here(lambda: "Ctrl-C stops everything." in up.said() or process.poll() is not None, seconds=90)
     assert process.poll() is None, up.said()
     return up
 

@@ -3,14 +3,14 @@
 import asyncio
 import json
 import sys
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
+from tests.waiting import eventually
 from upwell.api.objects import Object, new_object
 from upwell.api.resources import CORE_SERVICE, DEPLOYMENT, ENDPOINT_SLICE, POD
 from upwell.cluster.client import Client
@@ -19,7 +19,6 @@ from upwell.local import manifests
 from upwell.local.platform import Platform
 from upwell.local.processes import identity_of
 
-T = TypeVar("T")
 SERVER = """
 import os, signal, sys, time
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -32,18 +31,6 @@ class Answer(BaseHTTPRequestHandler):
 print("listening", flush=True)
 HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Answer).serve_forever()
 """
-
-
-async def eventually(look: Callable[[], Awaitable[T]], *, seconds: float = 20.0) -> T:
-    """The first true value that `look` gives; fails with the last one when the time is over."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = await look()
-        if found:
-            return found
-        if time.monotonic() > deadline:
-            raise AssertionError(f"still {found!r} after {seconds} s")
-        await asyncio.sleep(0.01)
 
 
 def python(script: str) -> list[str]:

@@ -7,11 +7,11 @@ import os
 import signal
 import socket
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.waiting import eventually
 from upwell.api.stat import Stat, decode_stat
 
 MAIN, TLS, ADMIN, STATS, USER_METRICS, PROFILES = 8012, 8112, 8022, 9090, 9091, 8008
@@ -33,19 +33,6 @@ ENVIRONMENT = {
 }
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 HEALTH = {"User-Agent": "kube-probe/1.30", "K-Network-Probe": "queue"}
-
-
-async def eventually(look: Callable[[], Any] | Callable[[], Awaitable[Any]], seconds: float = 10) -> Any:
-    """The first true value that `look` gives; fails when the time is over."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = look()
-        if asyncio.iscoroutine(found):
-            found = await found
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"still {found!r} after {seconds} s"
-        await asyncio.sleep(0.01)
 
 
 @dataclass

@@ -10,9 +10,9 @@ from tests.integration.activator_world import (
     World,
     api_server_fixture,
     endpoint_slice,
-    eventually,
     world_fixture,
 )
+from tests.waiting import eventually
 from upwell.api import names
 from upwell.api.conditions import find, status_of
 from upwell.api.objects import Object, controller_reference, labels_of, new_object
@@ -157,9 +157,9 @@ async def test_the_endpoints_object_follows_each_flip(world: World) -> None:
     assert await endpoints_ports(world, "older") == {"http": 30012}
 
     await set_mode(world, "older", "Serve")
-    async with asyncio.timeout(10):
-        while await endpoints_ports(world, "older") != {"http": 31001, "https": 31002}:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+    await eventually(
+        lambda: endpoints_ports(world, "older"), lambda found: found == {"http": 31001, "https": 31002}, seconds=10
+    )
     found = await world.client.get(ENDPOINTS, "older", NAMESPACE)
     assert labels_of(found)["endpointslice.kubernetes.io/skip-mirror"] == "true"
     assert labels_of(found)[names.LABEL_SERVICE_TYPE] == "Public"

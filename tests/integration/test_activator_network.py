@@ -17,13 +17,13 @@ from tests.integration.activator_world import (
     World,
     api_server_fixture,
     endpoint_slice,
-    eventually,
     free_ports,
     world_fixture,
 )
 from tests.integration.sidecar import app, sidecar
 from tests.integration.test_http2_grpc import Echo
 from tests.unit.tls.certificates import Authority
+from tests.waiting import eventually
 from upwell.api import names
 from upwell.api.objects import Object, mutable, new_object
 from upwell.api.resources import CONFIG_MAP, CORE_SERVICE, ENDPOINT_SLICE, SECRET
@@ -111,13 +111,13 @@ async def test_a_mesh_mode_that_is_switched_on_takes_effect_at_once(world: World
     assert (await world.ask("switched")).headers["Served-By"] == str(direct.port)
 
     async with system_object(world, network(mesh_compatibility_mode="enabled"), CONFIG_MAP):
-        async with asyncio.timeout(10):
-            while (await world.ask("switched")).headers["Served-By"] == str(direct.port):  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+        await eventually(
+            lambda: world.ask("switched"), lambda found: found.headers["Served-By"] != str(direct.port), seconds=10
+        )
         await world.client.delete(CONFIG_MAP, NETWORK, names.SYSTEM_NAMESPACE)
-        async with asyncio.timeout(10):
-            while (await world.ask("switched")).headers["Served-By"] == str(behind.port):  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+        await eventually(
+            lambda: world.ask("switched"), lambda found: found.headers["Served-By"] != str(behind.port), seconds=10
+        )
 
 
 async def test_through_a_mesh_that_passes_on_to_pods_requests_and_probes_carry_the_name(world: World) -> None:
@@ -181,9 +181,7 @@ async def test_a_new_certificate_is_served_to_new_connections(world: World, auth
         stored["data"] = secret_of(authority, "second", COMMON, "second.test")["data"]
         await world.client.update(SECRET, stored)
 
-        async with asyncio.timeout(10):
-            while "second.test" not in await names_served(world, authority):  # noqa: ASYNC110 - another process
-                await asyncio.sleep(0.02)
+        await eventually(lambda: names_served(world, authority), lambda found: "second.test" in found, seconds=10)
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["in the clear", "encrypted"])

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.integration.activator_world import FakePod, World, api_server_fixture, eventually, world_fixture
+from tests.integration.activator_world import FakePod, World, api_server_fixture, world_fixture
 from tests.integration.test_queueproxy_tracing import PARENT, SAMPLED, TRACE, collector
+from tests.waiting import eventually
 from upwell.api import names
 from upwell.api.objects import new_object
 from upwell.api.resources import CONFIG_MAP, REVISION

@@ -2,7 +2,8 @@
 
 import asyncio
 
-from tests.integration.activator_world import FakePod, World, api_server_fixture, eventually, world_fixture
+from tests.integration.activator_world import FakePod, World, api_server_fixture, world_fixture
+from tests.waiting import eventually
 
 __all__ = ["api_server_fixture", "world_fixture"]
 
@@ -31,9 +32,7 @@ async def test_requests_are_served_while_api_server_and_autoscaler_are_gone(worl
     more = await FakePod(ready=True).listen()
     await world.add_revision("after")
     await world.add_pod("after", more, ready=True)
-    async with asyncio.timeout(20):
-        while (await world.ask("after")).status == 404:  # noqa: ASYNC110 - another process
-            await asyncio.sleep(0.05)
+    await eventually(lambda: world.ask("after"), lambda found: found.status != 404)
     assert more.seen
     await world.remove_pod("used", used.port)
     await world.add_pod("used", more, ready=True)
@@ -49,9 +48,7 @@ async def test_an_activator_that_starts_without_an_api_server_serves_once_there_
     world.api_server.stop()
     try:
         await world.start_activator(wait=False)
-        async with asyncio.timeout(20):
-            while await world.health() == 0:  # noqa: ASYNC110 - another process
-                await asyncio.sleep(0.02)
+        await eventually(world.health, lambda found: found != 0)
         assert await world.health() == 500
         asked = asyncio.create_task(world.ask("later"))
     finally:
@@ -68,9 +65,7 @@ async def test_nobody_waits_for_ever_for_an_api_server_that_stays_away(world: Wo
     world.api_server.stop()
     try:
         await world.start_activator(wait=False, ACTIVATOR_START_WAIT_SECONDS="0.5")
-        async with asyncio.timeout(20):
-            while await world.health() == 0:  # noqa: ASYNC110 - another process
-                await asyncio.sleep(0.02)
+        await eventually(world.health, lambda found: found != 0)
         refused = await world.ask("patience")
     finally:
         world.api_server.start()

@@ -7,7 +7,8 @@ import signal
 import aiohttp
 import pytest
 
-from tests.integration.activator_world import FakePod, World, api_server_fixture, eventually, world_fixture
+from tests.integration.activator_world import FakePod, World, api_server_fixture, world_fixture
+from tests.waiting import eventually
 from upwell.api import names
 
 __all__ = ["api_server_fixture", "world_fixture"]
@@ -260,9 +261,7 @@ async def test_after_sigterm_the_kubelet_is_told_no_and_what_waits_is_still_serv
 
     assert world.process is not None
     world.process.send_signal(signal.SIGTERM)
-    async with asyncio.timeout(10):
-        while await world.health() == 200:  # noqa: ASYNC110 - another process
-            await asyncio.sleep(0.01)
+    await eventually(world.health, lambda found: found != 200, seconds=10)
     await world.add_pod("drain", pod)
 
     assert (await asked).status == 200
@@ -282,6 +281,4 @@ async def test_a_wrong_setting_is_one_line_and_exit_code_1(world: World) -> None
 
 async def eventually_metric(world: World, name: str, revision: str, value: float) -> None:
     line = f'{name}{{k8s_namespace_name="default",kn_revision_name="{revision}"}} {float(value)}'
-    async with asyncio.timeout(10):
-        while line not in await world.metrics():  # noqa: ASYNC110 - another process
-            await asyncio.sleep(0.02)
+    await eventually(world.metrics, lambda found: line in found, seconds=10)

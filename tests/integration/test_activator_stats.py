@@ -2,7 +2,8 @@
 
 import asyncio
 
-from tests.integration.activator_world import FakePod, World, api_server_fixture, eventually, world_fixture
+from tests.integration.activator_world import FakePod, World, api_server_fixture, world_fixture
+from tests.waiting import eventually
 
 __all__ = ["api_server_fixture", "world_fixture"]
 

@@ -10,7 +10,8 @@ import pytest
 from activator.stat_sender import StatSender
 from autoscaler.metrics import AutoscalerMetrics
 from autoscaler.stat_server import StatServer
-from tests.integration.activator_world import endpoint_slice, eventually
+from tests.integration.activator_world import endpoint_slice
+from tests.waiting import eventually
 from upwell.api import names
 from upwell.api.objects import Key
 from upwell.api.resources import ENDPOINT_SLICE

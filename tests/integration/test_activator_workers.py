@@ -5,7 +5,8 @@ import os
 import signal
 from pathlib import Path
 
-from tests.integration.activator_world import FakePod, World, api_server_fixture, eventually, world_fixture
+from tests.integration.activator_world import FakePod, World, api_server_fixture, world_fixture
+from tests.waiting import eventually
 
 __all__ = ["api_server_fixture", "world_fixture"]
 
@@ -37,9 +38,7 @@ async def workers_of(world: World, count: int) -> list[int]:
 
 
 async def until_all_serve(world: World, count: int) -> None:
-    async with asyncio.timeout(20):
-        while text_of(world.log).count('"message": "serving"') < count:  # noqa: ASYNC110 - other processes
-            await asyncio.sleep(0.05)
+    await eventually(lambda: text_of(world.log).count('"message": "serving"') >= count)
 
 
 async def test_workers_share_the_ports_and_no_pod_is_used_by_two_of_them(world: World) -> None:

@@ -16,9 +16,9 @@ from tests.integration.apiserver_world import (
     ApiServer,
     config_map,
     deployment,
-    eventually,
     pod,
 )
+from tests.waiting import eventually_here
 
 TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"}
 
@@ -176,7 +176,7 @@ def test_dependents_go_after_their_owner(server: ApiServer) -> None:
 
     server.client.delete(f"{DEPLOYMENTS}/web")
 
-    eventually(lambda: server.client.get(f"{PODS}/p").status_code == 404)
+    eventually_here(lambda: server.client.get(f"{PODS}/p").status_code == 404)
 
 
 def test_yaml_is_read_like_json(server: ApiServer) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.apiserver_world import PODS, ApiServer, eventually, needs_kubectl, pod
+from tests.integration.apiserver_world import PODS, ApiServer, needs_kubectl, pod
+from tests.waiting import eventually_here
 
 pytestmark = needs_kubectl
 
@@ -95,10 +96,10 @@ def test_get_w_prints_changes_as_they_come(server: ApiServer) -> None:
         subprocess.Popen(command, stdout=file, env={**os.environ, "HOME": str(server.folder)}) as watching,
     ):
         server.create(PODS, pod("p"))
-        eventually(lambda: "Pending" in output.read_text())
+        eventually_here(lambda: "Pending" in output.read_text())
         patch = json.dumps({"status": {"phase": "Running"}})
         server.client.patch(f"{PODS}/p/status", content=patch, headers={"Content-Type": "application/merge-patch+json"})
-        eventually(lambda: "Running" in output.read_text())
+        eventually_here(lambda: "Running" in output.read_text())
         watching.terminate()
 
 

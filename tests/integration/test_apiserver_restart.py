@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.integration.apiserver_world import COMMAND, CONFIG_MAPS, ApiServer, config_map, eventually
+from tests.integration.apiserver_world import COMMAND, CONFIG_MAPS, ApiServer, config_map
+from tests.waiting import eventually_here
 
 
 @pytest.fixture(name="server")
@@ -37,7 +38,7 @@ def test_every_acknowledged_write_survives_a_kill(server: ApiServer) -> None:
     writers = [threading.Thread(target=write, args=(number,)) for number in range(4)]
     for writer in writers:
         writer.start()
-    eventually(lambda: len(acknowledged) > 200)
+    eventually_here(lambda: len(acknowledged) > 200)
     server.stop(signal.SIGKILL)
     for writer in writers:
         writer.join()
@@ -72,7 +73,7 @@ def test_a_cascade_that_a_kill_interrupted_is_finished(server: ApiServer) -> Non
     server.stop(signal.SIGKILL)
     server.start()
 
-    eventually(lambda: server.client.get(CONFIG_MAPS).json()["items"] == [])
+    eventually_here(lambda: server.client.get(CONFIG_MAPS).json()["items"] == [])
 
 
 def test_a_signal_ends_it_at_once_even_with_watches_open(server: ApiServer) -> None:

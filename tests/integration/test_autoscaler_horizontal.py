@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from tests.integration.running import Up, eventually, running
+from tests.integration.running import Up, running
+from tests.waiting import eventually_here
 
 SERVICE = """
 apiVersion: serving.knative.dev/v1
@@ -51,14 +52,14 @@ def test_an_app_that_burns_cpu_is_scaled_up_and_down_again(tmp_path: Path) -> No
     (folder / "burner.py").write_text(BURNER)
     with running(folder, "service.yaml") as up, up.client("burner") as client:
         assert client.get("/").text == "ok"
-        eventually(lambda: scaled(up) == ("1", "True"), seconds=60, every=0.3)
+        eventually_here(lambda: scaled(up) == ("1", "True"), seconds=60, every=0.3)
 
         (folder / "burning").touch()
-        eventually(lambda: scaled(up) == ("2", "True"), seconds=60, every=0.3)
+        eventually_here(lambda: scaled(up) == ("2", "True"), seconds=60, every=0.3)
         assert client.get("/").text == "ok"
 
         (folder / "burning").unlink()
-        eventually(lambda: scaled(up) == ("1", "True"), seconds=60, every=0.3)
+        eventually_here(lambda: scaled(up) == ("1", "True"), seconds=60, every=0.3)
         shown = up.kubectl("get", "hpa", "-o", "jsonpath={.items[0].spec.metrics[0].resource.target}")
         assert '"averageUtilization":10' in shown
         assert client.get("/").text == "ok"

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from tests.integration.autoscaler_world import World, running_status, server_fixture, world_fixture
+from tests.waiting import eventually
 from upwell.api import names
 from upwell.api.objects import new_object
 from upwell.api.resources import POD
@@ -44,9 +45,7 @@ async def test_a_decision_is_explained_with_its_window_its_limit_and_what_would_
     world.play.load = 100
     await world.add_revision("busy", target="10", max_scale="4")
     await world.until_replicas(4)
-    async with asyncio.timeout(20):
-        while (await world.metric("upwell_autoscaler_decisions_total")) < 2:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+    await eventually(lambda: world.metric("upwell_autoscaler_decisions_total"), lambda found: found >= 2)
 
     status, told, _ = await upwell(world, "explain", "busy")
     assert status == 0

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 
 from tests.integration.autoscaler_world import World, free_ports, server_fixture, world_fixture
+from tests.waiting import eventually
 from upwell.api import names
 from upwell.api.objects import name_of, new_object
 from upwell.api.resources import LEASE, POD
@@ -29,9 +30,9 @@ async def test_statistics_that_cannot_be_read_or_be_true_are_counted_and_the_con
         await activator.send_str("hello")
         await activator.send_bytes(encode_messages([*absurd, WireStatMessage("default", "hello", None)]))
         await activator.send_bytes(world.report("hello", 1))
-        async with asyncio.timeout(10):
-            while await world.metric("upwell_autoscaler_stats_received_total") != 1:  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+        await eventually(
+            lambda: world.metric("upwell_autoscaler_stats_received_total"), lambda found: found == 1, seconds=10
+        )
 
     assert await world.metric(f'{REFUSED}{{reason="undecodable"}}') == 1
     assert await world.metric(f'{REFUSED}{{reason="not binary"}}') == 1
@@ -53,9 +54,7 @@ async def test_a_kubelet_is_answered_on_any_path_and_a_strange_bucket_is_not_upg
 
 async def test_on_sigterm_activators_are_sent_elsewhere_and_the_lease_is_given_back(world: World) -> None:
     await world.start()
-    async with asyncio.timeout(10):
-        while not await leader(world):  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+    await eventually(lambda: leader(world), seconds=10)
 
     async with world.websocket() as activator:
         ending = asyncio.create_task(world.stop())
@@ -95,9 +94,7 @@ async def test_a_bad_config_map_is_refused_live_and_the_last_good_one_stays(worl
     await world.until_replicas(3)
 
     await world.config("config-autoscaler", max_scale="5", stable_window="1s")
-    async with asyncio.timeout(10):
-        while "stable-window = 1s, must be in [6s; 1h0m0s] range" not in world.log.read_text():  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+    await eventually(lambda: "stable-window = 1s, must be in [6s; 1h0m0s] range" in world.log.read_text(), seconds=10)
     assert world.play.replicas[-1] == 3
 
     await world.config("config-autoscaler", max_scale="5")

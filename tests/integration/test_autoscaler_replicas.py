@@ -4,6 +4,7 @@ import asyncio
 import signal
 
 from tests.integration.autoscaler_world import World, server_fixture, world_fixture
+from tests.waiting import eventually
 from upwell.api import names
 from upwell.api.objects import annotations_of, name_of
 from upwell.api.resources import ENDPOINT_SLICE, LEASE
@@ -39,26 +40,20 @@ async def test_a_killed_holder_under_load_costs_no_pod_and_its_buckets_are_taken
     world.play.load = 30
     for name in REVISIONS:
         await world.add_revision(name, target="10", window="6s", target_burst_capacity="0")
-    async with asyncio.timeout(20):
-        while [world.play.scales.get(name, [0])[-1] for name in REVISIONS] != [5] * 4:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+    await eventually(lambda: [world.play.scales.get(name, [0])[-1] for name in REVISIONS] == [5] * 4)
 
     first.send_signal(signal.SIGKILL)
     await first.wait()
     await until_held(world, 3, without="autoscaler-1")
     before = world.play.scrapes
-    async with asyncio.timeout(20):
-        while world.play.scrapes < before + 4 * 5 * 8:  # noqa: ASYNC110 - longer than a stable window
-            await asyncio.sleep(0.05)
+    await eventually(lambda: world.play.scrapes >= before + 4 * 5 * 8)
 
     for name in REVISIONS:
         scales = world.play.scales[name]
         assert scales == sorted(scales), f"{name} lost pods: {scales}"
         assert scales[-1] == 5
     world.play.load = 60
-    async with asyncio.timeout(20):
-        while [world.play.scales[name][-1] for name in REVISIONS] != [9] * 4:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+    await eventually(lambda: [world.play.scales[name][-1] for name in REVISIONS] == [9] * 4)
 
 
 async def test_a_statistic_that_reached_the_wrong_replica_is_handed_on_unless_all_were_told(world: World) -> None:
@@ -76,9 +71,9 @@ async def test_a_statistic_that_reached_the_wrong_replica_is_handed_on_unless_al
 
     async with world.session.ws_connect(url, headers={names.HEADER_STATS: names.STATS_TO_ALL}) as activator:
         await activator.send_bytes(world.report("asleep", 1))
-        async with asyncio.timeout(10):
-            while await world.metric("upwell_autoscaler_stats_received_total") != 1:  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+        await eventually(
+            lambda: world.metric("upwell_autoscaler_stats_received_total"), lambda found: found == 1, seconds=10
+        )
     async with world.session.ws_connect(url) as activator:
         await activator.send_bytes(world.report("asleep", 1))
         await world.until_replicas(1)
@@ -101,9 +96,7 @@ async def test_panic_and_a_delay_outlive_an_orderly_restart(world: World) -> Non
     await world.until_replicas(5)
     await world.until("delayed", "Active", "True")
     world.play.load = 8
-    async with asyncio.timeout(20):
-        while await world.metric(gauge("kn_revision_concurrency_stable", "delayed")) > 8:  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
+    await eventually(lambda: world.metric(gauge("kn_revision_concurrency_stable", "delayed")), lambda found: found <= 8)
 
     assert await world.stop() == 0
     leases, _ = await world.client.list(LEASE, names.SYSTEM_NAMESPACE)
@@ -111,9 +104,7 @@ async def test_panic_and_a_delay_outlive_an_orderly_restart(world: World) -> Non
     assert "autoscaling.upwell.dev/memory" in annotations_of(memory)
     await world.start()
 
-    async with asyncio.timeout(20):
-        while await world.metric(gauge("kn_revision_pods_desired", "delayed")) == 0:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+    await eventually(lambda: world.metric(gauge("kn_revision_pods_desired", "delayed")), lambda found: found != 0)
     assert await world.metric(gauge("kn_revision_concurrency_stable", "delayed")) == 8, "the windows go on"
     await asyncio.sleep(7)  # a stable window, after which nothing but the delay holds the pods
     assert await world.metric(gauge("kn_revision_pods_desired", "delayed")) == 5

@@ -1,10 +1,10 @@
 """A real autoscaler process: up with the load, down to zero in the contract's steps, up again on a request."""
 
-import asyncio
 import signal
 import time
 
 from tests.integration.autoscaler_world import World, server_fixture, world_fixture
+from tests.waiting import eventually
 
 __all__ = ["server_fixture", "world_fixture"]
 
@@ -38,9 +38,7 @@ async def test_load_brings_pods_within_the_maximum_and_the_status_says_so(world:
     await world.add_revision("busy", target="10", max_scale="4")
 
     await world.until_replicas(4)
-    async with asyncio.timeout(20):
-        while ((await world.autoscaler("busy"))["status"].get("actualScale")) != 4:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+    await eventually(lambda: world.autoscaler("busy"), lambda found: found["status"].get("actualScale") == 4)
 
     status = (await world.autoscaler("busy"))["status"]
     assert status["desiredScale"] == 4
@@ -57,9 +55,7 @@ async def test_without_proof_of_the_activator_the_last_pod_stays(world: World) -
     await world.until("unproven", "Active", "False NoTraffic", seconds=40)
     probes = world.play.probes
 
-    async with asyncio.timeout(20):
-        while world.play.probes < probes + 3:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+    await eventually(lambda: world.play.probes >= probes + 3)
     assert world.play.replicas == [1]
     world.play.proving = True
     await world.until_replicas(0)
@@ -71,16 +67,12 @@ async def test_a_killed_autoscaler_comes_back_and_scales_nothing_down(world: Wor
     await world.add_revision("loaded", target="10", window="6s", target_burst_capacity="0")
     await world.until_replicas(5)  # 30 / (10 x 0.7), rounded up
     await world.until("loaded", "Active", "True")
-    async with asyncio.timeout(10):
-        while world.play.modes != ["Proxy", "Serve"]:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+    await eventually(lambda: world.play.modes == ["Proxy", "Serve"], seconds=10)
 
     await world.stop(signal.SIGKILL)
     await world.start()
     scrapes = world.play.scrapes
-    async with asyncio.timeout(30):
-        while world.play.scrapes < scrapes + 5 * 8:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+    await eventually(lambda: world.play.scrapes >= scrapes + 5 * 8, seconds=30)
 
     assert max(world.play.replicas) == world.play.replicas[-1] == 5
     assert world.play.replicas == sorted(world.play.replicas)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.running import alive, copy_example, eventually, running, start
+from tests.integration.running import alive, copy_example, running, start
+from tests.waiting import eventually_here
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks into /proc, which only Linux has")
 
@@ -24,16 +25,16 @@ def test_a_developer_starts_changes_looks_at_and_deletes_a_service(tmp_path: Pat
         assert up.upwell("apply", "service.yaml").stdout == "service hello configured\n"
         assert up.upwell("apply", "service.yaml").stdout == "service hello unchanged\n"
         with up.client("hello") as client:
-            eventually(lambda: client.get("/").text == "Hello from hello-00002!\n")
+            eventually_here(lambda: client.get("/").text == "Hello from hello-00002!\n")
 
         assert re.search(r"^NAME +URL .*\nhello +http://hello", up.upwell("get", "services").stdout)
         assert "hello-00002" in up.upwell("get", "revisions").stdout
         assert up.upwell("logs", "hello", "-c", "queue-proxy").returncode == 0
 
         assert up.upwell("delete", "hello").stdout == "service hello deleted\n"
-        eventually(lambda: not up.pods("hello"))
+        eventually_here(lambda: not up.pods("hello"))
         with up.client("hello") as client:
-            eventually(lambda: client.get("/").status_code == 404)
+            eventually_here(lambda: client.get("/").status_code == 404)
         assert "not found" in up.upwell("delete", "hello", check=False).stderr
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.integration.running import UPWELL, Up, copy_example, eventually, running
+from tests.integration.running import UPWELL, Up, copy_example, running
+from tests.waiting import eventually_here
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks into /proc, which only Linux has")
 
@@ -33,7 +34,7 @@ def test_a_service_is_made_split_tagged_rolled_back_exported_and_taken_away(tmp_
 
         up.upwell("service", "update", "hi", "--traffic", "@latest=100")
         with up.client("hi") as client:
-            eventually(lambda: "hi-00002" in client.get("/").text)
+            eventually_here(lambda: "hi-00002" in client.get("/").text)
         assert (
             up.upwell("service", "update", "hi", "-e", "GREETING=Hei", "--no-wait").stdout == "service hi unchanged\n"
         )
@@ -44,9 +45,9 @@ def test_a_service_is_made_split_tagged_rolled_back_exported_and_taken_away(tmp_
         _completes(up)
 
         up.upwell("service", "update", "hi", "--untag", "old")
-        eventually(lambda: "hi-00001" in up.upwell("revision", "delete", "--prune", "hi").stdout)
+        eventually_here(lambda: "hi-00001" in up.upwell("revision", "delete", "--prune", "hi").stdout)
         assert up.upwell("service", "delete", "hi").stdout == "service hi deleted\n"
-        eventually(lambda: up.upwell("revision", "list", "-o", "name").stdout.strip() == "")
+        eventually_here(lambda: up.upwell("revision", "list", "-o", "name").stdout.strip() == "")
 
 
 def test_a_service_that_cannot_start_fails_the_command_with_its_reason(tmp_path: Path) -> None:

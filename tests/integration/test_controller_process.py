@@ -7,7 +7,8 @@ import socket
 import pytest
 
 from tests.integration.autoscaler_world import server_fixture  # noqa: F401  # the API server
-from tests.integration.controller_world import NAMESPACE, World, eventually, world_fixture  # noqa: F401
+from tests.integration.controller_world import NAMESPACE, World, world_fixture  # noqa: F401
+from tests.waiting import eventually
 from upwell.api.conditions import find
 from upwell.api.objects import labels_of
 from upwell.api.resources import CONFIG_MAP, CONFIGURATION, EVENT, INGRESS, POD_AUTOSCALER, REVISION, ROUTE, SERVICE

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
-from tests.integration.running import EXAMPLES, Up, alive, eventually, resident_mib, running
+from tests.integration.running import EXAMPLES, Up, alive, resident_mib, running
+from tests.waiting import eventually_here
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks into /proc, which only Linux has")
 
@@ -72,11 +73,11 @@ def conditions(up: Up, kind: str, name: str) -> dict[str, dict[str, str]]:
 
 
 def wait_ready(up: Up, name: str) -> None:
-    eventually(lambda: conditions(up, "services", name).get("Ready", {}).get("status") == "True", seconds=60)
+    eventually_here(lambda: conditions(up, "services", name).get("Ready", {}).get("status") == "True", seconds=60)
 
 
 def wait_for_zero(up: Up, name: str) -> None:
-    eventually(lambda: not up.pods(name), seconds=60, every=0.3)
+    eventually_here(lambda: not up.pods(name), seconds=60, every=0.3)
 
 
 def test_two_hundred_requests_at_zero_are_all_answered_and_none_twice(up: Up) -> None:
@@ -194,7 +195,7 @@ def test_traffic_is_split_by_percentage_and_tags_have_hosts_of_their_own(up: Up)
         {"latestRevision": True, "percent": 25, "tag": "next"},
     ]
     deploy(up, changed)
-    eventually(lambda: "split-00002" in up.upwell("get", "routes", name, "-o", "json").stdout)
+    eventually_here(lambda: "split-00002" in up.upwell("get", "routes", name, "-o", "json").stdout)
     wait_ready(up, name)
 
     with up.client(name) as client:
@@ -216,8 +217,8 @@ def test_a_killed_component_is_back_by_itself_and_requests_are_answered(up: Up, 
 
     os.kill(pid, signal.SIGKILL)
 
-    eventually(lambda: not alive(pid))
-    back = eventually(lambda: next((p for n, p in up.ledger().items() if victim in n and p != pid), 0), seconds=20)
+    eventually_here(lambda: not alive(pid))
+    back = eventually_here(lambda: next((p for n, p in up.ledger().items() if victim in n and p != pid), 0), seconds=20)
     assert alive(back), process
     with up.client(name) as client:
         assert [client.get("/").status_code for _ in range(20)] == [200] * 20
@@ -244,7 +245,7 @@ def test_what_cannot_run_says_so_in_a_condition_and_the_rest_goes_on(up: Up) -> 
         up.upwell("apply", str(path))
 
     for name, word in (("missing", "/no/such/program"), ("exits", "cannot find my model")):
-        failed = eventually(lambda n=name: _failed(up, n), seconds=60)
+        failed = eventually_here(lambda n=name: _failed(up, n), seconds=60)
         assert word in failed["message"], failed
     fine = deploy(up, service("fine", ["python3", str(EXAMPLES / "hello" / "app.py")]))
     with up.client(fine) as client:

@@ -9,8 +9,9 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
-from tests.integration.gateway_world import World, eventually, world
+from tests.integration.gateway_world import World, world
 from tests.unit.gateway.builders import ingress, path, rule, service, simple, slices, split
+from tests.waiting import eventually
 from upwell.api.resources import CORE_SERVICE, ENDPOINT_SLICE, INGRESS
 
 

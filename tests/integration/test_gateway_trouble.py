@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.gateway_world import World, eventually, world
+from tests.integration.gateway_world import World, world
 from tests.unit.gateway.builders import ingress, path, rule, simple, split
+from tests.waiting import eventually
 from upwell.api.resources import ENDPOINT_SLICE
 
 

@@ -8,7 +8,8 @@ import h2.errors
 import pytest
 
 from tests.integration.http2_peers import AppConnection, Result, http2_served
-from tests.integration.sidecar import MAIN, eventually
+from tests.integration.sidecar import MAIN
+from tests.waiting import eventually
 from upwell.http.h2.codes import ErrorCode
 from upwell.http.h2.fields import encode_fields
 from upwell.http.h2.frames import DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, encode_frame

@@ -7,7 +7,8 @@ from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 
 from tests.integration.http2_peers import AppConnection, Http2Client, Served, http2_served
-from tests.integration.sidecar import MAIN, Client, eventually
+from tests.integration.sidecar import MAIN, Client
+from tests.waiting import eventually
 
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, CONTINUATION = 0, 1, 3, 4, 6, 7, 9
 END_HEADERS, ACK = 4, 1

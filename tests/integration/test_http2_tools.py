@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.sidecar import MAIN, Sidecar, eventually, sidecar
+from tests.integration.sidecar import MAIN, Sidecar, sidecar
+from tests.waiting import eventually
 
 APP = """
 global

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.integration.runtime_world import World, app, eventually, get, port_of, world
+from tests.integration.runtime_world import World, app, get, port_of, world
+from tests.waiting import eventually
 from upwell.api.resources import CONFIG_MAP, POD
 from upwell.cluster.client import Client
 from upwell.cluster.errors import ApiError

@@ -5,7 +5,8 @@ import signal
 
 import pytest
 
-from tests.integration.sidecar import ADMIN, HEALTH, Gate, app, eventually, sidecar
+from tests.integration.sidecar import ADMIN, HEALTH, Gate, app, sidecar
+from tests.waiting import eventually
 
 
 async def test_after_the_signal_probes_fail_and_requests_are_served() -> None:

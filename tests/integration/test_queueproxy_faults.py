@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from tests.integration.sidecar import OK, USER_METRICS, App, Sidecar, app, eventually, sidecar
+from tests.integration.sidecar import OK, USER_METRICS, App, Sidecar, app, sidecar
+from tests.waiting import eventually
 
 METRICS = '{"requestMetrics": {"protocol": "prometheus"}}'
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: b\r\n\r\nhello"

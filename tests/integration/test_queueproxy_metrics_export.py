@@ -18,7 +18,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2_grpc import (
     add_MetricsServiceServicer_to_server,
 )
 
-from tests.integration.sidecar import HEALTH, app, eventually, sidecar
+from tests.integration.sidecar import HEALTH, app, sidecar
+from tests.waiting import eventually
 
 QUEUE = "knative.dev/serving/pkg/queue"
 

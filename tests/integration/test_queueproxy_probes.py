@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from tests.integration.sidecar import HEALTH, app, eventually, say_ok, sidecar
+from tests.integration.sidecar import HEALTH, app, say_ok, sidecar
+from tests.waiting import eventually
 
 ACTIVATOR = {"User-Agent": "Knative-Activator-Probe", "K-Network-Probe": "queue"}
 

@@ -4,7 +4,8 @@ import asyncio
 import gzip
 import json
 
-from tests.integration.sidecar import PROFILES, Client, Sidecar, app, eventually, sidecar
+from tests.integration.sidecar import PROFILES, Client, Sidecar, app, sidecar
+from tests.waiting import eventually
 
 ON = {"OBSERVABILITY_CONFIG": json.dumps({"runtime": {"profiling": "enabled"}})}
 

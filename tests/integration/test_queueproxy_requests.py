@@ -9,7 +9,8 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.integration.sidecar import HEALTH, OK, USER_METRICS, Gate, Sidecar, app, eventually, sidecar
+from tests.integration.sidecar import HEALTH, OK, USER_METRICS, Gate, Sidecar, app, sidecar
+from tests.waiting import eventually
 
 PROMETHEUS = '{"requestMetrics": {"protocol": "prometheus"}}'
 

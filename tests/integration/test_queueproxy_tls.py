@@ -12,19 +12,8 @@ import h2.connection
 import h2.events
 import pytest
 
-from tests.integration.sidecar import (
-    ENVIRONMENT,
-    OK,
-    TLS,
-    USER_METRICS,
-    Client,
-    Gate,
-    Sidecar,
-    app,
-    eventually,
-    sidecar,
-    start,
-)
+from tests.integration.sidecar import ENVIRONMENT, OK, TLS, USER_METRICS, Client, Gate, Sidecar, app, sidecar, start
+from tests.waiting import eventually
 
 
 def make_certificate(folder: Path, name: str) -> Path:

@@ -9,17 +9,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.integration.runtime_world import (
-    SERVER,
-    World,
-    app,
-    eventually,
-    get,
-    is_ready,
-    port_of,
-    python,
-    world,
-)
+from tests.integration.runtime_world import SERVER, World, app, get, is_ready, port_of, python, world
+from tests.waiting import eventually
 from upwell.api.objects import new_object
 from upwell.api.resources import CONFIG_MAP, DEPLOYMENT, ENDPOINT_SLICE, NODE, POD
 from upwell.local.processes import identity_of

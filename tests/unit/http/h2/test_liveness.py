@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.integration.sidecar import eventually
+from tests.waiting import eventually
 from upwell.http.transports import has_ended, has_news, is_unacknowledged, reset_on_close
 
 
