@@ -1,7 +1,8 @@
 """`make chaos`: kill processes of the platform at random under steady load, and count every answer by kind.
 
 Two services take the load: one behind the activator all the time, one that the gateway reaches directly. Every few
-seconds one process is killed with SIGKILL: an app, a sidecar, or one of the platform's own. What the failure table
+seconds one victim is killed with SIGKILL: an app, a sidecar, a whole pod, or a component of the platform. What the
+failure table
 (docs/explanation/proxy-engine.md) calls safe must be answered all the same; the last line of the output is JSON, and
 the exit code is 1 if a safe request was lost or a POST was executed twice.
 
@@ -22,7 +23,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from bench.local import ROOT, LocalPlatform, local_platform
-from bench.victims import KINDS, Victim, find_victims
+from bench.victims import KINDS, find_victims
 from upwell.api.objects import Object
 from upwell.api.resources import SERVICE
 from upwell.cli.observe import observing
@@ -47,6 +48,8 @@ class Report:
     executed_twice: int = 0
     kills: int = 0
     kills_by_kind: Counter[str] = field(default_factory=Counter)
+    killed: list[tuple[float, str]] = field(default_factory=list)
+    """Seconds since the load began, and who."""
     answers: Counter[str] = field(default_factory=Counter)
 
     def line(self) -> str:
@@ -156,14 +159,16 @@ async def _kill(platform: LocalPlatform, report: Report, options: argparse.Names
         await asyncio.sleep(options.pause)
         kind = KINDS[number % len(KINDS)]
         number += 1
-        victims: list[Victim] = find_victims(platform.root, kind)
+        victims = find_victims(platform.root, kind)
         if not victims:
             continue
         victim = dice.choice(victims)
         victim.kill()
+        at = monotonic() - started
         report.kills += 1
         report.kills_by_kind[kind] += 1
-        print(f"{monotonic() - started:6.1f} s  killed {victim.name}", flush=True)
+        report.killed.append((round(at, 1), victim.name))
+        print(f"{at:6.1f} s  killed {victim.name}", flush=True)
 
 
 async def _run(options: argparse.Namespace) -> int:

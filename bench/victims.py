@@ -1,4 +1,7 @@
-"""Whom the chaos run may kill: the processes that the platform under test has written down as its own."""
+"""Whom the chaos run may kill: the processes that the platform under test has written down as its own.
+
+A victim is one of them, or all of a pod at once, as when a node fails.
+"""
 
 import contextlib
 import json
@@ -13,11 +16,12 @@ from upwell.local.processes import identity_of
 __all__ = ["KINDS", "Victim", "find_victims"]
 
 COMPONENTS = ("activator", "autoscaler", "controller", "gateway")
-KINDS = ("app", "queue-proxy", *COMPONENTS)
+POD = "pod"
+KINDS = ("app", "queue-proxy", POD, *COMPONENTS)
 
 
 @dataclass(frozen=True, slots=True)
-class Victim:
+class Process:
     """A running process of a pod."""
 
     pid: int
@@ -39,14 +43,36 @@ class Victim:
                 os.kill(self.pid, signal.SIGKILL)
 
 
+@dataclass(frozen=True, slots=True)
+class Victim:
+    """What is killed at once."""
+
+    name: str
+    """namespace/pod/container, or namespace/pod"""
+    processes: tuple[Process, ...]
+
+    def kill(self) -> None:
+        for process in self.processes:
+            process.kill()
+
+
 def find_victims(root: Path, kind: str) -> list[Victim]:
-    """The running processes of that kind, in a fixed order."""
+    """Those of that kind, in a fixed order."""
+    processes = _processes(root)
+    if kind != POD:
+        return [Victim(one.name, (one,)) for one in processes if one.kind == kind]
+    pods: dict[str, list[Process]] = {}
+    for one in processes:
+        if one.kind in ("app", "queue-proxy"):
+            pods.setdefault(one.name.rpartition("/")[0], []).append(one)
+    return [Victim(name, tuple(members)) for name, members in pods.items()]
+
+
+def _processes(root: Path) -> list[Process]:
     found = []
     for path in sorted((root / "processes" / "pods").glob("*.json")):
         # A process may end, and its file go, while we look.
         with contextlib.suppress(OSError, ValueError, KeyError):
             entry = json.loads(path.read_text())
-            victim = Victim(int(entry["pid"]), str(entry["identity"]), str(entry["name"]))
-            if victim.kind == kind:
-                found.append(victim)
+            found.append(Process(int(entry["pid"]), str(entry["identity"]), str(entry["name"])))
     return found
