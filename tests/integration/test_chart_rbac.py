@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from tests.integration.rbac_proxy import Access, RbacProxy
-from tests.integration.runtime_world import SERVER, eventually
+from tests.integration.runtime_world import SERVER
 from tests.unit.chart.rendering import COMPONENTS, rules_of
+from tests.waiting import eventually
 from upwell.api.names import ANNOTATION_CLASS, CLASS_HPA
 from upwell.api.objects import Object, name_of, new_object
 from upwell.api.resources import (
@@ -41,6 +42,7 @@ NOT_ON_A_LAPTOP = {
     "controller": {
         Access("get", "", "secrets"): "the webhook's certificate, and credentials of registries",
         Access("update", "", "secrets"): "the webhook's certificate",
+        Access("create", "", "secrets"): "the webhook's certificate",
         Access("get", "", "serviceaccounts"): "credentials of registries",
         **{Access(verb, NETWORKING, "certificates"): "HTTPS" for verb in ("get", "create", "update")},
         **{
