@@ -196,7 +196,9 @@ async def sidecar(app_port: int, **settings: str | None) -> AsyncIterator[Sideca
     lines: list[str] = []
     reading = asyncio.ensure_future(_read(process, lines))
     try:
-        await eventually(lambda: any('"serving"' in line for line in lines) or process.returncode is not None, 20)
+        await eventually(
+            lambda: any('"serving"' in line for line in lines) or process.returncode is not None, seconds=20
+        )
         assert process.returncode is None, lines
         yield Sidecar(process, ports, lines, reading)
     finally:
