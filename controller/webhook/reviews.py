@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from upwell.api import admission
+from upwell.api.cautions import WARNED, warnings_of
+from upwell.api.config_features import parse_features
 from upwell.api.configs import ConfigSource
 from upwell.api.legacy import LegacyError, convert
 from upwell.api.objects import Object
-from upwell.api.resources import CONFIG_MAP, KNATIVE_RESOURCES, Resource
+from upwell.api.resources import CONFIG_MAP, KNATIVE_RESOURCES, REVISION, Resource
 
 __all__ = ["ReviewError", "Reviews"]
 
@@ -88,9 +90,16 @@ class Reviews:
         try:
             obj = admission.read(resource, request["object"])
             admission.validate(resource, obj, request.get("oldObject"), self.config, cluster_domain=self.cluster_domain)
+            cautions = self._cautions(resource, obj, request)
         except admission.Denied as denied:
             return _denied(f"validation failed: {denied}")
-        return _ALLOWED
+        return {"allowed": True, "warnings": cautions} if cautions else _ALLOWED
+
+    def _cautions(self, resource: Resource, obj: Object, request: Mapping[str, Any]) -> list[str]:
+        """Warnings for who asked; about a Revision, which never changes, when it is made."""
+        if resource not in WARNED or (resource is REVISION and request["operation"] == "UPDATE"):
+            return []
+        return warnings_of(resource, obj, parse_features(self.config("config-features")))
 
 
 def _request(review: Any) -> Mapping[str, Any]:

@@ -13,8 +13,10 @@ import pytest
 
 from tests.golden.conftest import load
 from upwell.api.admission import Denied, admit
+from upwell.api.cautions import WARNED, warnings_of
+from upwell.api.config_features import parse_features
 from upwell.api.crds import open_schema
-from upwell.api.resources import BY_KIND, KNATIVE_RESOURCES
+from upwell.api.resources import BY_KIND, KNATIVE_RESOURCES, REVISION
 from upwell.local.apiserver.errors import Cause
 from upwell.local.apiserver.structural import Node
 
@@ -57,6 +59,22 @@ def test_no_definition_refuses_what_a_cluster_accepts() -> None:
 
     assert len(refused) > 250
     assert {name: causes for name, causes in refused.items() if causes} == {}
+
+
+def test_warnings_are_about_the_recorded_fields() -> None:
+    compared = 0
+    for case in filter(accepted_for_real, CASES):
+        try:
+            stored = submit(case)
+        except (Denied, Unsupported):
+            continue  # told by the test above
+        resource = BY_KIND[stored["apiVersion"], stored["kind"]]
+        if resource in WARNED and not (resource is REVISION and case["op"] != "create"):
+            features = parse_features(case.get("config", {}).get("config-features", {}))
+            assert sorted(warnings_of(resource, stored, features)) == case["want"].get("warnings", []), case["name"]
+            compared += 1
+
+    assert compared > 250
 
 
 def test_the_list_of_gaps_names_recorded_cases() -> None:

@@ -58,7 +58,8 @@ def parse_network(data: Mapping[str, str]) -> NetworkConfig:
         default_external_scheme=settings.text("default-external-scheme", "http", "defaultExternalScheme"),
         external_port=settings.integer("external-port", 0, high=65535),
         system_internal_tls=_internal_tls(settings),
-        external_domain_tls=bool(settings.choice("external-domain-tls", "", _SWITCH, "auto-tls", "autoTLS")),
+        # Whatever else is said there means no, as the contract has it.
+        external_domain_tls=settings.text("external-domain-tls", "", "auto-tls", "autoTLS").lower() == "enabled",
         cluster_local_domain_tls=bool(settings.choice("cluster-local-domain-tls", "", _SWITCH)),
         certificate_class=settings.text("certificate-class", _CERT_MANAGER, "certificate.class"),
         mesh_mode=_mesh_mode(settings),

@@ -11,6 +11,8 @@ from functools import cache
 from typing import Final
 
 from upwell.api import admission
+from upwell.api.cautions import WARNED, warnings_of
+from upwell.api.config_features import parse_features
 from upwell.api.names import SYSTEM_NAMESPACE
 from upwell.api.objects import Object, name_of
 from upwell.api.resources import CONFIG_MAP, Resource
@@ -70,6 +72,10 @@ class Admission:
         if causes:
             raise errors.invalid(resource, name_of(obj), causes)
         return obj
+
+    def warnings(self, resource: Resource, obj: Object) -> list[str]:
+        """What is accepted, and said all the same."""
+        return warnings_of(resource, obj, parse_features(self._config("config-features"))) if resource in WARNED else []
 
     def _validate(self, resource: Resource, obj: Object, old: Object | None, webhook: str) -> None:
         try:

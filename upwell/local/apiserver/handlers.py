@@ -7,7 +7,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from upwell.api.objects import Object
-from upwell.api.resources import Resource
+from upwell.api.resources import REVISION, Resource
 from upwell.local.apiserver import errors, logs
 from upwell.local.apiserver.bodies import Shape, answer, read_body, shape_of
 from upwell.local.apiserver.catalog import list_kind
@@ -100,7 +100,7 @@ class Handlers:
         body, notes = today(target, body)
         record = self._registry.create(target.resource, target.namespace, body, _write_options(query))
         await self._store.committed()
-        return warned(_one(request, record, query, target, status=201), notes)
+        return warned(_one(request, record, query, target, status=201), [*notes, *self._registry.warnings(record)])
 
     async def _get(self, request: web.BaseRequest, target: Target, query: Query) -> web.StreamResponse:
         if query.get("watch") in _TRUE and not target.subresource:
@@ -143,7 +143,8 @@ class Handlers:
         await self._store.committed()
         if target.subresource == "scale":
             return answer(scale_of(record.obj))
-        return _one(request, record, query, target)
+        told = target.subresource or target.resource is REVISION
+        return warned(_one(request, record, query, target), () if told else self._registry.warnings(record))
 
     async def _delete(self, request: web.BaseRequest, target: Target, query: Query) -> web.StreamResponse:
         _, body = await read_body(request)

@@ -37,6 +37,9 @@ class Reviewer(Protocol):
     def review_status(self, resource: Resource, obj: Object) -> Object:
         """An object whose status was set, as it may be stored; raise StatusError."""
 
+    def warnings(self, resource: Resource, obj: Object) -> list[str]:
+        """What is accepted, and said all the same."""
+
 
 class WriteOptions(NamedTuple):
     """What a write asks for besides its content."""
@@ -59,6 +62,10 @@ class Registry:
         self._worklist = worklist
         self._reviewer = reviewer
         self._clock = clock
+
+    def warnings(self, record: Record) -> list[str]:
+        """What whoever wrote it is to be told."""
+        return self._reviewer.warnings(record.resource, record.obj)
 
     def get(self, resource: Resource, namespace: str, name: str) -> Record:
         """Raise StatusError (404)."""

@@ -85,6 +85,18 @@ def test_a_revision_may_not_change_and_is_left_as_it_is() -> None:
     )
 
 
+def test_insecure_values_are_accepted_with_a_warning_when_they_are_written() -> None:
+    full = patched(REVIEWS.default(review(service())), service())
+    revision = new_object(REVISION, "default", "app-1", spec={"containers": [{"image": "a:1"}]})
+    whole = patched(REVIEWS.default(review(revision, REVISION)), revision)
+
+    (told,) = REVIEWS.validate(review(full))["response"]["warnings"]
+
+    assert "spec.template.spec.containers[0].securityContext.runAsNonRoot" in told
+    assert REVIEWS.validate(review(whole, REVISION))["response"]["warnings"]
+    assert "warnings" not in REVIEWS.validate(review(whole, REVISION, whole))["response"]
+
+
 def test_config_maps_of_ours_are_read_as_components_read_them() -> None:
     labels = {"labels": {"app.kubernetes.io/name": "knative-serving"}}
     wrong = new_object(
