@@ -28,7 +28,10 @@ EVERYTHING: dict[str, Any] = {
         "network": {"rollout-duration": 60},
     },
     "activator": {"autoscaling": {"enabled": True}, "workers": 2, "flips": False},
-    "gateway": {"service": {"externalTrafficPolicy": "Local", "loadBalancerSourceRanges": ["10.0.0.0/8"]}},
+    "gateway": {
+        "tls": {"enabled": True},
+        "service": {"externalTrafficPolicy": "Local", "loadBalancerSourceRanges": ["10.0.0.0/8"]},
+    },
     "networkPolicy": {"metricsFrom": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}]},
     "monitoring": {name: {"enabled": True} for name in ("podMonitor", "serviceMonitor", "revisions")},
     **{
@@ -55,7 +58,7 @@ COMBINATIONS: Mapping[str, dict[str, Any]] = {
         "podDisruptionBudget": {"enabled": False},
         "topologySpread": {"enabled": False},
         "networkPolicy": {"enabled": False},
-        "gateway": {"tls": {"enabled": False}, "service": {"type": "ClusterIP"}},
+        "gateway": {"service": {"type": "ClusterIP"}},
     },
     **{f"without {name}": {name: {"enabled": False}} for name in COMPONENTS},
     **{f"{name} beside Knative": {"knative": {"replace": [name]}} for name in ("queue-proxy", *COMPONENTS)},

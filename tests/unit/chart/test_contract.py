@@ -24,6 +24,7 @@ from tests.unit.chart.rendering import (
     combinations,
     objects,
     of_kind,
+    rules_of,
 )
 from upwell.api import names
 from upwell.api.config_maps import validate_config_map
@@ -189,7 +190,16 @@ def test_services_have_the_contracts_names_and_ports() -> None:
     }
     assert services["webhook"] == {(443, 8443)}
     assert services["gateway"] >= {(80, 8081)}
-    assert services["gateway-external"] == {(80, 8080), (443, 8443)}
+    assert services["gateway-external"] == {(80, 8080)}
+
+
+@pytest.mark.parametrize("tls", [True, False])
+def test_with_https_the_gateway_has_port_443_and_may_read_certificates_else_neither(tls: bool) -> None:
+    values = {"gateway": {"tls": {"enabled": tls}}}
+    ports = {port["port"] for port in of_kind(values, "Service")["gateway-external"]["spec"]["ports"]}
+    readable = {name for _, rule in rules_of("gateway", values) for name in rule["resources"]}
+
+    assert (443 in ports) == ("secrets" in readable) == tls
 
 
 def test_services_with_knatives_names_select_its_pods_too_so_that_deployments_can_be_swapped() -> None:
