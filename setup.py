@@ -15,10 +15,8 @@ COMPILED: Final = [
     *sorted(glob("upwell/http/**/*.py", recursive=True)),
     "upwell/policy/breaker.py",
     "upwell/policy/request_stats.py",
-    "upwell/telemetry/metrics.py",
     "queueproxy/forwarded.py",
     "queueproxy/handler.py",
-    "queueproxy/request_metrics.py",
 ]
 NEEDED: Final = ["mypy[mypyc]>=1.18", "hpack>=4.1", "httptools>=0.9"]
 """For the build only: the compiler, and what the compiled modules get their types from."""

@@ -141,7 +141,7 @@ class RequestMetrics:
 
     def _take_over_refused(self) -> None:
         for reason, count in self._engine.refused.items():
-            self._rejection(reason).value = float(count)
+            self._rejection(reason).value = count
 
     def _rejection(self, reason: str) -> Counter:
         return self._rejections.labels(reason)

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 
+from tests.compiled import needs_plain_python
 from tests.integration.sidecar import PROFILES, Client, Sidecar, app, sidecar
 from tests.waiting import eventually
 
@@ -31,6 +32,7 @@ async def profile(proxy: Sidecar, path: str) -> bytes:
     return answer.body
 
 
+@needs_plain_python
 async def test_cpu_time_is_found_where_requests_are_served() -> None:
     async with app() as running, sidecar(running.port, **ON) as proxy:
         text = (await profile(proxy, "profile?seconds=0.7&debug=1")).decode()

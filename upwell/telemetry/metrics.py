@@ -34,7 +34,7 @@ class Counter:
     __slots__ = ("value",)
 
     def __init__(self) -> None:
-        self.value: float = 0.0
+        self.value: float = 0
 
     def inc(self, amount: float = 1) -> None:
         self.value += amount
@@ -54,7 +54,7 @@ class Gauge:
     __slots__ = ("value",)
 
     def __init__(self) -> None:
-        self.value: float = 0.0
+        self.value: float = 0
 
     def set(self, value: float) -> None:
         self.value = value
