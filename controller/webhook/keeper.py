@@ -12,17 +12,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from controller.webhook.certificates import AUTHORITIES, CERTIFICATE, KEY, next_data
+from upwell.api.legacy import LEGACY
 from upwell.api.objects import Object, mutable, new_object
 from upwell.api.resources import SECRET, Resource
 from upwell.clock import Clock
 from upwell.cluster.backoff import Backoff
 from upwell.cluster.client import Client
-from upwell.cluster.errors import AlreadyExists, ApiError, Conflict, NotFound
+from upwell.cluster.errors import AlreadyExists, ApiError, Conflict, Forbidden, NotFound
 from upwell.telemetry import log
 from upwell.tls.memory import as_files
 from upwell.tls.serving import ServingContext
 
-__all__ = ["CONFIGURATIONS", "SECRET_NAME", "SERVICE_NAME", "Keeper", "dns_names"]
+__all__ = ["CONFIGURATIONS", "DEFINITION", "SECRET_NAME", "SERVICE_NAME", "Keeper", "dns_names"]
 
 LOG: Final = log.get("webhook")
 SECRET_NAME: Final = "webhook-certs"
@@ -35,6 +36,11 @@ _MUTATING: Final = Resource(
 _VALIDATING: Final = Resource(
     _REGISTRATION, "v1", "validatingwebhookconfigurations", "ValidatingWebhookConfiguration", False, has_status=False
 )
+DEFINITION: Final = Resource(
+    "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False
+)
+CONVERTED: Final = tuple(dict.fromkeys(f"{resource.plural}.{resource.group}" for resource in LEGACY.values()))
+"""The definitions that may serve versions of 2019, by our conversion."""
 CONFIGURATIONS: Final = (
     (_MUTATING, "webhook.serving.knative.dev"),
     (_VALIDATING, "validation.webhook.serving.knative.dev"),
@@ -110,6 +116,13 @@ class Keeper:
                 found.append((resource, await self._client.get(resource, name)))
             except NotFound:
                 continue
+        for name in CONVERTED:
+            try:
+                definition = await self._client.get(DEFINITION, name)
+            except (NotFound, Forbidden):
+                continue  # nobody asked for old versions, so nobody gave us the right to look
+            if _conversion_client(definition, self._namespace) is not None:
+                found.append((DEFINITION, definition))
         return found
 
     def _use(self, data: Mapping[str, bytes]) -> None:
@@ -135,7 +148,19 @@ def _encoded(data: Mapping[str, bytes]) -> dict[str, str]:
 
 
 def _clients(configuration: Object) -> list[dict[str, Any]]:
+    """What an API server reads of whom to call, in a webhook configuration or a definition."""
+    if configuration["kind"] == DEFINITION.kind:
+        client: dict[str, Any] = configuration["spec"]["conversion"]["webhook"]["clientConfig"]
+        return [client]
     return [webhook["clientConfig"] for webhook in configuration.get("webhooks") or ()]
+
+
+def _conversion_client(definition: Object, namespace: str) -> Mapping[str, Any] | None:
+    """Whom the API server has objects converted by, if that is us."""
+    conversion = definition["spec"].get("conversion") or {}
+    client: Mapping[str, Any] = (conversion.get("webhook") or {}).get("clientConfig") or {}
+    service = client.get("service") or {}
+    return client if (service.get("name"), service.get("namespace")) == (SERVICE_NAME, namespace) else None
 
 
 def _trusts(configuration: Object, authorities: bytes) -> bool:

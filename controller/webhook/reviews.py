@@ -18,7 +18,7 @@ from upwell.api import admission
 from upwell.api.cautions import WARNED, warnings_of
 from upwell.api.config_features import parse_features
 from upwell.api.configs import ConfigSource
-from upwell.api.legacy import LegacyError, convert
+from upwell.api.legacy import LegacyError, convert, modernise
 from upwell.api.objects import Object
 from upwell.api.resources import CONFIG_MAP, KNATIVE_RESOURCES, REVISION, Resource
 
@@ -72,10 +72,11 @@ class Reviews:
     def _default(self, resource: Resource, request: Mapping[str, Any]) -> Answer:
         obj, user = request["object"], str((request.get("userInfo") or {}).get("username") or "")
         try:
+            wanted, old = _today(obj), _today(request.get("oldObject"))
             admitted = admission.mutate(
-                resource, obj, request.get("oldObject"), self.config, user=user, cluster_domain=self.cluster_domain
+                resource, wanted, old, self.config, user=user, cluster_domain=self.cluster_domain
             )
-        except admission.Denied as denied:
+        except (admission.Denied, LegacyError) as denied:
             return _denied(f"mutation failed: {denied}")
         patch = _patch(obj, admitted)
         if not patch:
@@ -88,10 +89,12 @@ class Reviews:
 
     def _validate(self, resource: Resource, request: Mapping[str, Any]) -> Answer:
         try:
-            obj = admission.read(resource, request["object"])
-            admission.validate(resource, obj, request.get("oldObject"), self.config, cluster_domain=self.cluster_domain)
+            obj = admission.read(resource, _today(request["object"]))
+            admission.validate(
+                resource, obj, _today(request.get("oldObject")), self.config, cluster_domain=self.cluster_domain
+            )
             cautions = self._cautions(resource, obj, request)
-        except admission.Denied as denied:
+        except (admission.Denied, LegacyError) as denied:
             return _denied(f"validation failed: {denied}")
         return {"allowed": True, "warnings": cautions} if cautions else _ALLOWED
 
@@ -100,6 +103,11 @@ class Reviews:
         if resource not in WARNED or (resource is REVISION and request["operation"] == "UPDATE"):
             return []
         return warnings_of(resource, obj, parse_features(self.config("config-features")))
+
+
+def _today(obj: Any) -> Any:
+    """An object in a version of 2019 as today's, which that version had room for; raise LegacyError."""
+    return modernise(obj)[0] if isinstance(obj, dict) else None
 
 
 def _request(review: Any) -> Mapping[str, Any]:

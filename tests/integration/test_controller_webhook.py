@@ -10,12 +10,13 @@ from typing import Any
 
 import aiohttp
 
-from controller.webhook.keeper import CONFIGURATIONS, SECRET_NAME
+from controller.webhook.keeper import CONFIGURATIONS, DEFINITION, SECRET_NAME
 from controller.webhook.reviews import Reviews
 from controller.webhook.server import Webhook
 from tests.unit.cluster.fake_api import FakeApi
+from upwell.api.crds import definition
 from upwell.api.objects import Object, new_object
-from upwell.api.resources import SECRET, SERVICE
+from upwell.api.resources import ROUTE, SECRET, SERVICE
 from upwell.clock import FakeClock
 from upwell.cluster.errors import Unavailable
 
@@ -142,6 +143,33 @@ async def test_a_configuration_that_lost_its_bundle_gets_it_again() -> None:
         await world.clock.advance(150)
 
         assert len(world.bundles()) == 1
+
+
+async def test_a_definition_with_old_versions_is_converted_and_trusts_the_same_authority() -> None:
+    async with running() as world:
+        served = definition(SERVICE, old_versions_in=NAMESPACE)
+        foreign = definition(ROUTE, old_versions_in="elsewhere")
+        for one in (served, foreign):
+            world.api.put(DEFINITION, one)
+        await world.clock.advance(150)
+        bundles = [
+            obj["spec"]["conversion"]["webhook"]["clientConfig"].get("caBundle")
+            for (resource, _), obj in world.api.objects.items()
+            if resource == DEFINITION
+        ]
+        old = {"apiVersion": "serving.knative.dev/v1alpha1", "kind": "Service", "metadata": {"name": "a"}}
+        request = {
+            "uid": "c",
+            "desiredAPIVersion": "serving.knative.dev/v1",
+            "objects": [{**old, "spec": {"runLatest": {}}}],
+        }
+
+        _, answer = await world.ask(world.replicas[1], "/resource-conversion", {"request": request})
+
+        assert bundles == [*world.bundles(), None]
+        assert answer["response"]["convertedObjects"][0]["spec"]["traffic"] == [
+            {"latestRevision": True, "percent": 100}
+        ]
 
 
 async def test_while_the_api_server_is_away_the_webhook_goes_on() -> None:

@@ -16,6 +16,7 @@ from upwell.api.crd_columns import CRD_COLUMNS
 from upwell.api.crd_rules import MARKS, Marks
 from upwell.api.field_words import FIELD_WORDS, KIND_WORDS
 from upwell.api.kind_schemas import SPECS
+from upwell.api.legacy import LEGACY
 from upwell.api.objects import Object
 from upwell.api.resources import Resource
 from upwell.api.schema import ANYTHING, BOOLEAN, INT_OR_STRING, INTEGER, QUANTITY, STRING, Shape
@@ -44,8 +45,12 @@ def definition_name(resource: Resource) -> str:
     return f"{resource.plural}.{resource.group}"
 
 
-def definition(resource: Resource) -> Object:
-    """The whole definition of a kind."""
+def definition(resource: Resource, old_versions_in: str = "") -> Object:
+    """The whole definition of a kind.
+
+    With a namespace in `old_versions_in`, where it has had other versions they are served too, marked as deprecated,
+    and converted by the webhook in that namespace.
+    """
     version: Object = {
         "name": resource.version,
         "served": True,
@@ -61,17 +66,45 @@ def definition(resource: Resource) -> Object:
         names["categories"] = list(resource.categories)
     if resource.short_names:
         names["shortNames"] = list(resource.short_names)
+    spec: Object = {
+        "group": resource.group,
+        "names": names,
+        "scope": "Namespaced" if resource.namespaced else "Cluster",
+        "versions": [version],
+    }
+    if old_versions_in:
+        _serve_old_versions(spec, resource, old_versions_in)
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
         "metadata": {"name": definition_name(resource), "labels": dict(_LABELS)},
-        "spec": {
-            "group": resource.group,
-            "names": names,
-            "scope": "Namespaced" if resource.namespaced else "Cluster",
-            "versions": [version],
-        },
+        "spec": spec,
     }
+
+
+def _serve_old_versions(spec: Object, resource: Resource, namespace: str) -> None:
+    """Take what documents of 2019 hold as it is; what it means today is checked once it is converted."""
+    old = [version.rpartition("/")[2] for (version, _), today in LEGACY.items() if today is resource]
+    anything = {"type": "object", _PRESERVE: True}
+    schema = {"type": "object", "properties": {"spec": anything, "status": anything}}
+    for name in old:
+        spec["versions"].append(
+            {
+                "name": name,
+                "served": True,
+                "storage": False,
+                "deprecated": True,
+                "deprecationWarning": f"{resource.group}/{name} {resource.kind} is {resource.api_version} today",
+                "schema": {"openAPIV3Schema": schema},
+                "subresources": {"status": {}},
+            }
+        )
+    if old:
+        service = {"name": "webhook", "namespace": namespace, "path": "/resource-conversion"}
+        spec["conversion"] = {
+            "strategy": "Webhook",
+            "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": {"service": service}},
+        }
 
 
 @cache

@@ -105,3 +105,22 @@ def seen_by_rules(schema: Mapping[str, Any], path: str) -> Mapping[str, Any]:
         return schema
     metadata = {"type": "object", "properties": {"name": {"type": "string"}, "generateName": {"type": "string"}}}
     return {**schema, "properties": {**schema["properties"], "metadata": metadata}}
+
+
+def test_versions_of_2019_are_served_by_conversion_where_they_are_asked_for() -> None:
+    spec = definition(SERVICE, old_versions_in="serving")["spec"]
+    storage = [version["name"] for version in spec["versions"] if version["storage"]]
+    old = [version for version in spec["versions"] if not version["storage"]]
+
+    assert storage == ["v1"]
+    assert [version["name"] for version in old] == ["v1alpha1", "v1beta1"]
+    assert all(
+        version["deprecated"] and "is serving.knative.dev/v1 today" in version["deprecationWarning"] for version in old
+    )
+    assert [complaint for version in old for complaint in complaints(version["schema"]["openAPIV3Schema"])] == []
+    assert spec["conversion"]["webhook"]["clientConfig"]["service"] == {
+        "name": "webhook",
+        "namespace": "serving",
+        "path": "/resource-conversion",
+    }
+    assert "conversion" not in definition(POD_AUTOSCALER, old_versions_in="serving")["spec"]

@@ -126,6 +126,19 @@ def test_what_is_no_review_is_told_so(body: Any) -> None:
         REVIEWS.default(body)
 
 
+def test_an_object_in_an_old_version_gets_todays_spec_with_its_defaults() -> None:
+    old = {**service(), "apiVersion": "serving.knative.dev/v1alpha1"}
+    template = old.pop("spec")["template"]
+    old["spec"] = {"runLatest": {"configuration": {"revisionTemplate": template}}}
+
+    stored = patched(REVIEWS.default(review(old)), old)
+
+    assert stored["spec"] == admit(SERVICE, service(), None, lambda _: {})["spec"]
+    assert REVIEWS.validate(review(stored))["response"]["allowed"]
+    manual = {**old, "spec": {"manual": {}}}
+    assert "write a Configuration and a Route" in REVIEWS.default(review(manual))["response"]["status"]["message"]
+
+
 def test_old_versions_are_converted_and_what_cannot_be_is_said() -> None:
     old = {"apiVersion": "serving.knative.dev/v1alpha1", "kind": "Service", "metadata": {"name": "a"}}
     latest = {**old, "spec": {"runLatest": {"configuration": {}}}}
