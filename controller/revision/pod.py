@@ -24,6 +24,7 @@ _OWN_FIELDS: Final = (
     "responseStartTimeoutSeconds",
     "idleTimeoutSeconds",
 )
+ANNOTATION_TOKEN: Final = "serving.upwell.dev/mount-service-account-token"
 _ANNOTATION_POD_INFO: Final = "features.knative.dev/queueproxy-podinfo"
 _DRAIN: Final = {"preStop": {"httpGet": {"path": "/wait-for-drain", "port": PORT_QUEUE_ADMIN}}}
 _VAR_LOG: Final = "knative-var-log"
@@ -44,7 +45,10 @@ def make_pod_spec(revision: Object, settings: RevisionSettings) -> dict[str, Any
         sidecar["volumeMounts"] = mounts
     if settings.observability.var_log_collection:
         volumes.append({"name": _VAR_LOG, "emptyDir": {}})
-    spec["containers"] = [*containers, sidecar]
+    # On a node each container takes a while to make: the sidecar uses the time in which the app's is.
+    spec["containers"] = [sidecar, *containers] if settings.deployment.sidecar_first else [*containers, sidecar]
+    if not _wants_token(revision, settings):
+        spec.setdefault("automountServiceAccountToken", False)
     if volumes:
         spec["volumes"] = [*(spec.get("volumes") or ()), *volumes]
     spec["terminationGracePeriodSeconds"] = source.get("timeoutSeconds") or settings.defaults.timeout
@@ -56,6 +60,14 @@ def make_pod_spec(revision: Object, settings: RevisionSettings) -> dict[str, Any
     if runtime_class and "runtimeClassName" not in spec:
         spec["runtimeClassName"] = runtime_class
     return spec
+
+
+def _wants_token(revision: Object, settings: RevisionSettings) -> bool:
+    """Whether pods get the token of their service account: as the revision says, else as it is usual."""
+    said = annotations_of(revision).get(ANNOTATION_TOKEN, "").lower()
+    if said in ("true", "false"):
+        return said == "true"
+    return settings.deployment.service_account_token or bool(revision["spec"].get("serviceAccountName"))
 
 
 def _user_container(

@@ -94,7 +94,8 @@ async def test_a_private_image_is_pinned_once_its_registry_answers(world: World)
         revision = await world.get(REVISION, "app-00001")
         assert revision["status"]["containerStatuses"] == [{"name": "user-container", "imageDigest": pinned}]
         deployment = await world.get(DEPLOYMENT, "app-00001-deployment")
-        assert deployment["spec"]["template"]["spec"]["containers"][0]["image"] == pinned
+        containers = deployment["spec"]["template"]["spec"]["containers"]
+        assert [one["image"] for one in containers if one["name"] == "user-container"] == [pinned]
         cached = await world.get(IMAGE, "app-00001-cache-user-container")
         assert cached["spec"] == {"image": pinned, "imagePullSecrets": [{"name": "pull"}]}
         assert registry.agents == {"knative/app-00001 (serving)"}

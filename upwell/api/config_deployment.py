@@ -35,6 +35,10 @@ class DeploymentConfig:
     runtime_classes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By runtime class, the labels of the revisions that get it."""
     pods_are_always_schedulable: bool = False
+    sidecar_first: bool = True
+    """Ours: whether the sidecar is the first container, and so up by the time that the app's is made."""
+    service_account_token: bool = True
+    """Ours: whether pods that run as no service account of their own get the default one's token."""
 
 
 def parse_deployment(data: Mapping[str, str]) -> DeploymentConfig:
@@ -64,6 +68,8 @@ def parse_deployment(data: Mapping[str, str]) -> DeploymentConfig:
         spread_over_nodes=_spread(settings),
         runtime_classes=_runtime_classes(settings),
         pods_are_always_schedulable=settings.flag("pod-is-always-schedulable", False),
+        sidecar_first=settings.choice("queue-sidecar-position", "first", {"first": "first", "last": ""}) == "first",
+        service_account_token=settings.flag("mount-default-service-account-token", True),
     )
 
 

@@ -99,7 +99,7 @@ def test_only_the_container_with_the_port_serves() -> None:
 
     assert "PORT" not in named(found["first"]["env"])
     assert named(found["second"]["env"])["PORT"] == "9000"
-    assert list(found) == ["first", "second", "queue-proxy"]
+    assert list(found) == ["queue-proxy", "first", "second"]
 
 
 def test_init_containers_are_passed_on_as_they_are() -> None:
@@ -127,7 +127,8 @@ def test_logs_are_collected_from_var_log_when_asked_for() -> None:
     spec = make_pod_spec(revision(), replace(revision_settings(), observability=observability))
 
     assert {"name": "knative-var-log", "emptyDir": {}} in spec["volumes"]
-    assert spec["containers"][0]["volumeMounts"][0]["mountPath"] == "/var/log"
+    app = next(one for one in spec["containers"] if one["name"] == "user-container")
+    assert app["volumeMounts"][0]["mountPath"] == "/var/log"
 
 
 def test_tokens_and_pod_info_are_mounted_into_the_sidecar_alone() -> None:
