@@ -27,7 +27,7 @@ from upwell.api.internal_kinds import (
 )
 from upwell.api.kind_schemas import METADATA, SPECS
 from upwell.api.names import CLUSTER_DOMAIN
-from upwell.api.objects import Object, mutable
+from upwell.api.objects import Object, is_deleting, mutable
 from upwell.api.resources import (
     CERTIFICATE,
     CONFIG_MAP,
@@ -128,7 +128,13 @@ def validate(
     *,
     cluster_domain: str = CLUSTER_DOMAIN,
 ) -> None:
-    """Raise Denied with all that is wrong with an object that went through `mutate`, or with a config map of ours."""
+    """Raise Denied with all that is wrong with an object that went through `mutate`, or with a config map of ours.
+
+    What is on its way out is let go: settings may have become stricter than they were when it was stored, and taking
+    its finalizer away must not be refused for that.
+    """
+    if old is not None and is_deleting(obj):
+        return
     if resource is CONFIG_MAP:
         validate_config_map(obj)
     if check := _VALIDATIONS.get(resource):

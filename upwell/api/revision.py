@@ -9,11 +9,14 @@ from typing import Any
 from upwell.api.conditions import ConditionSet
 from upwell.api.configs import KindsConfig
 from upwell.api.field_errors import FieldErrors
+from upwell.api.kind_schemas import SPECS
 from upwell.api.metadata import validate_name, validate_owner_label
 from upwell.api.names import LABEL_CONFIGURATION
 from upwell.api.objects import Object
+from upwell.api.resources import REVISION
 from upwell.api.revision_defaults import default_revision_spec
 from upwell.api.revision_validation import validate_revision_annotations, validate_revision_spec
+from upwell.api.schema import Reading
 from upwell.api.template_names import describe_difference
 
 __all__ = ["ACTIVE", "CONDITIONS", "CONTAINER_HEALTHY", "RESOURCES_AVAILABLE", "default_revision", "validate_revision"]
@@ -37,10 +40,11 @@ def validate_revision(revision: Object, old: Object | None, config: KindsConfig,
     validate_revision_annotations(metadata.get("annotations") or {}, "metadata.annotations", config, errors)
     if old is None:
         validate_revision_spec(spec, "spec", config, errors)
-    elif spec != (before := _spec_of(old)):
-        details = describe_difference(before, spec, "spec")
+    elif (now := _meaning_of(revision)) != (before := _meaning_of(old)):
+        details = describe_difference(before, now, "spec")
         errors.add("Immutable fields changed (-old +new)", "spec", details=details)
 
 
-def _spec_of(obj: Object) -> dict[str, Any]:
-    return obj.get("spec") or {}
+def _meaning_of(revision: Object) -> Any:
+    """The spec as it is read: an empty list and none at all are the same."""
+    return SPECS[REVISION].read(revision.get("spec") or {}, "spec", Reading())

@@ -149,6 +149,25 @@ def test_a_revision_never_changes() -> None:
     assert refusal(new, REVISION, old).startswith("Immutable fields changed (-old +new): spec\nspec.timeoutSeconds:")
 
 
+def test_how_empty_fields_are_written_is_no_change_of_a_revision() -> None:
+    old = new_object(REVISION, "default", "app-1", spec={"containers": [{"image": "a:1", "args": []}]})
+    new = {**deepcopy(old), "spec": {"containers": [{"image": "a:1"}]}}
+
+    assert stored(new, REVISION, old)["spec"] == old["spec"]
+
+
+def test_what_is_being_deleted_is_let_go_whatever_the_settings_say_by_now() -> None:
+    old = stored(service())
+    old["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["a/b"]}
+    new = deepcopy(old)
+    del new["metadata"]["finalizers"]
+    stricter = settings(config_defaults={"max-revision-timeout-seconds": "10", "revision-timeout-seconds": "10"})
+
+    with pytest.raises(Denied, match="timeoutSeconds"):
+        admit(SERVICE, {**new, "metadata": {"name": "app", "namespace": "default"}}, old, stricter)
+    assert "finalizers" not in admit(SERVICE, new, old, stricter)["metadata"]
+
+
 def test_who_made_it_is_noted_and_cannot_be_changed() -> None:
     old = stored(service(), user="ann")
     new = deepcopy(old)

@@ -80,6 +80,7 @@ def test_a_revision_may_not_change_and_is_left_as_it_is() -> None:
     changed = {**old, "spec": {"containers": [{"image": "a:2"}]}}
 
     assert "patch" not in REVIEWS.default(review(labelled, REVISION, old))["response"]
+    assert REVIEWS.validate(review(labelled, REVISION, old))["response"]["allowed"]
     assert (
         "Immutable fields changed" in REVIEWS.validate(review(changed, REVISION, old))["response"]["status"]["message"]
     )
