@@ -13,6 +13,7 @@ from autoscaler.config import VARIABLES as AUTOSCALER_VARIABLES
 from autoscaler.config import ProcessConfig as AutoscalerConfig
 from controller.config import VARIABLES as CONTROLLER_VARIABLES
 from controller.config import ProcessConfig as ControllerConfig
+from controller.webhook.keeper import CONFIGURATIONS, SECRET_NAME, SERVICE_NAME
 from gateway.config import VARIABLES as GATEWAY_VARIABLES
 from gateway.config import GatewayConfig
 from tests.unit.chart.rendering import (
@@ -275,6 +276,33 @@ def test_every_role_is_bound_to_the_account_of_its_component(values: dict[str, A
             assert binding["roleRef"]["name"].endswith(subject["name"].removeprefix("upwell-"))
             bound.add((binding["roleRef"]["kind"], binding["roleRef"]["name"]))
     assert bound == roles
+
+
+def test_only_what_users_write_waits_for_a_controller_that_is_away() -> None:
+    policies: dict[str, set[str]] = {}
+    for kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"):
+        for configuration in of_kind(DEFAULTS, kind).values():
+            for webhook in configuration["webhooks"]:
+                assert "caBundle" not in webhook["clientConfig"], "the controller writes it"
+                for rule in webhook["rules"]:
+                    policies.setdefault(webhook["failurePolicy"], set()).update(rule["resources"])
+
+    assert policies["Fail"] == {"services", "configurations", "revisions", "routes", "domainmappings"}
+    internal = {"podautoscalers", "metrics", "ingresses", "certificates", "serverlessservices"}
+    assert policies["Ignore"] == internal | {"configmaps"}, "an upgrade that mends the controller writes config maps"
+
+
+def test_webhook_configurations_have_the_names_that_the_controller_keeps() -> None:
+    kept = {name for _, name in CONFIGURATIONS}
+    found = set(of_kind(DEFAULTS, "MutatingWebhookConfiguration")) | set(
+        of_kind(DEFAULTS, "ValidatingWebhookConfiguration")
+    )
+    allowed = {name for _, rule in rules_of("controller") for name in rule.get("resourceNames", ())}
+
+    assert found == kept
+    assert allowed == kept | {SECRET_NAME}
+    assert SECRET_NAME in of_kind(DEFAULTS, "Secret")
+    assert SERVICE_NAME in of_kind(DEFAULTS, "Service")
 
 
 def _is_on(component: str, values: Mapping[str, Any]) -> bool:
