@@ -94,8 +94,10 @@ class Upstream:
         while idle:
             connection = idle.pop()
             self.engine.idle_connections.discard(connection)
-            # A request that must not be sent twice goes over an old connection only after a look at it.
-            if exchange.request.method in IDEMPOTENT_METHODS or not connection.stale():
+            # A request that must not be sent twice goes over an old connection only after a look at it, and so does one
+            # that has just failed on another: an upstream that died took all of them along.
+            harmless = exchange.request.method in IDEMPOTENT_METHODS and not exchange.attempts
+            if harmless or not connection.stale():
                 return connection
             connection.close()
         return None

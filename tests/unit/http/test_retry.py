@@ -237,6 +237,24 @@ async def test_what_may_be_repeated_is_sent_without_a_look(world: World, engine_
     assert await world.exchange(world.client(), GET) is old
 
 
+async def test_what_failed_on_one_old_connection_looks_at_the_next(
+    world: World, engine_patch: pytest.MonkeyPatch
+) -> None:
+    other, last_used = await world.warm(2)
+    engine_patch.setattr("upwell.http.upstream.has_news", lambda transport: transport is other)
+    world.app.on_failure = world.app.retry
+    client = world.client()
+    assert await world.exchange(client, GET) is last_used
+
+    last_used.resets()
+    await settle()
+    world.upstreams[2].sends(OK)
+
+    assert client.got == OK
+    assert other.gone
+    assert world.app.ended[-1].attempts == 2
+
+
 async def test_the_second_attempt_may_change_its_headers(world: World) -> None:
     def again(exchange: Exchange, failure: UpstreamFailure) -> None:
         exchange.forward(world.upstream, host=b"second.test", remove=frozenset({b"x-a"}), add=((b"X-B", b"2"),))
