@@ -5,6 +5,7 @@ what answers is quick enough not to be what is measured.
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from time import perf_counter
 from typing import cast
@@ -17,12 +18,15 @@ from upwell.api.stat import decode_messages
 __all__ = ["Asker", "Autoscaler", "Pods", "ask"]
 
 _PROBE = b"k-network-probe: queue"
+_WAIT = re.compile(rb"upwell-wait: (\d+)")
 _READY = b"HTTP/1.1 200 OK\r\nUpwell-Sidecar: 1\r\nContent-Length: 5\r\n\r\nqueue"
+_NOT_READY = b"HTTP/1.1 503 Service Unavailable\r\nUpwell-Sidecar: 1\r\nContent-Length: 0\r\n\r\n"
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
 
 
 class Pods:
-    """What answers at the pods' addresses, as a sidecar of ours does: probes are held until the pod is ready."""
+    """What answers at the pods' addresses, as a sidecar of ours does: probes are held until the pod is ready, or for as
+    long as they say that they will wait."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -30,7 +34,7 @@ class Pods:
         """When each became so, by host."""
         self.served: list[bytes] = []
         """The targets of all requests, in the order in which they came."""
-        self._held: dict[str, list[asyncio.Transport]] = {}
+        self._held: dict[str, set[asyncio.Transport]] = {}
         self._servers: list[asyncio.Server] = []
 
     async def listen(self, hosts: list[str]) -> None:
@@ -47,17 +51,26 @@ class Pods:
         """From now on this pod answers."""
         self.ready[host] = perf_counter()
         for transport in self._held.pop(host, ()):
-            transport.write(_READY)
+            if not transport.is_closing():
+                transport.write(_READY)
 
     def received(self, host: str, head: bytes, transport: asyncio.Transport) -> None:
-        if _PROBE in head.lower():
-            if host in self.ready:
-                transport.write(_READY)
-            else:
-                self._held.setdefault(host, []).append(transport)
-        else:
+        if _PROBE not in head.lower():
             self.served.append(head.split(b" ", 2)[1])
             transport.write(_ANSWER)
+        elif host in self.ready:
+            transport.write(_READY)
+        else:
+            self._held.setdefault(host, set()).add(transport)
+            wait = _WAIT.search(head.lower())
+            asyncio.get_running_loop().call_later(int(wait[1]) / 1000 if wait else 0, self._give_up, host, transport)
+
+    def _give_up(self, host: str, transport: asyncio.Transport) -> None:
+        """The probe has waited for as long as it would."""
+        if transport in self._held.get(host, ()):
+            self._held[host].discard(transport)
+            if not transport.is_closing():
+                transport.write(_NOT_READY)
 
 
 class _Pod(asyncio.Protocol):
