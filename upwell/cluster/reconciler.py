@@ -35,7 +35,8 @@ class Reconciler:
         self._queue = WorkQueue(clock or SystemClock())
         self._log = log.get(name)
         self._is_ours: Callable[[Key], bool] = lambda key: True
-        self._under_way: dict[Key, asyncio.Timeout] = {}
+        self._under_way: dict[Key, tuple[asyncio.Timeout, asyncio.Event]] = {}
+        """What each key's work can be ended by, and is told by that it has ended."""
 
     def limit_to(self, is_ours: Callable[[Key], bool]) -> None:
         """Pass over keys that are another replica's to work on, as `is_ours` tells when their turn comes."""
@@ -43,11 +44,11 @@ class Reconciler:
 
     async def break_off(self) -> None:
         """End the work on keys that are not ours any more, and return when it has ended."""
-        given_up = [(key, scope) for key, scope in self._under_way.items() if not self._is_ours(key)]
-        for _, scope in given_up:
+        given_up = [work for key, work in self._under_way.items() if not self._is_ours(key)]
+        for scope, _ in given_up:
             scope.reschedule(asyncio.get_running_loop().time())
-        while any(self._under_way.get(key) is scope for key, scope in given_up):
-            await asyncio.sleep(0)
+        for _, ended in given_up:
+            await ended.wait()
 
     def enqueue(self, key: Key) -> None:
         self._queue.add(key)
@@ -96,11 +97,13 @@ class Reconciler:
             return
         try:
             async with asyncio.timeout(RECONCILE_SECONDS) as scope:
-                self._under_way[key] = scope
+                ended = asyncio.Event()
+                self._under_way[key] = scope, ended
                 try:
                     again = await self._reconcile(key)
                 finally:
                     del self._under_way[key]
+                    ended.set()
         except TimeoutError as error:
             if self._is_ours(key):
                 self._failed(key, error)
