@@ -44,6 +44,11 @@ def test_a_service_is_made_split_tagged_rolled_back_exported_and_taken_away(tmp_
         assert names == ["hi-00001", "hi-00002"]
         _completes(up)
 
+        assert up.upwell("domain", "create", "hi.example.com", "--ref", "hi").stdout.startswith("domain hi.example.com")
+        with up.client("hi") as client:
+            eventually_here(lambda: "hi-00002" in client.get("/", headers={"Host": "hi.example.com"}).text)
+        up.upwell("domain", "delete", "hi.example.com")
+
         up.upwell("service", "update", "hi", "--untag", "old")
         eventually_here(lambda: "hi-00001" in up.upwell("revision", "delete", "--prune", "hi").stdout)
         assert up.upwell("service", "delete", "hi").stdout == "service hi deleted\n"

@@ -20,7 +20,15 @@ from upwell.cluster.informer import Informer
 
 __all__ = ["told_state", "wait_ready"]
 
-_DETAILS = ("ConfigurationsReady", "RoutesReady", "IngressReady", "ReferenceResolved")
+_DETAILS = (
+    "ConfigurationsReady",
+    "DomainClaimed",
+    "ReferenceResolved",
+    "CertificateProvisioned",
+    "RoutesReady",
+    "IngressReady",
+)
+"""In order of what stands in the way of what."""
 
 
 def told_state(obj: Object) -> str:

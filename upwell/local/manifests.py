@@ -105,7 +105,11 @@ def config_maps(gateway_port: int) -> list[Object]:
     contents: dict[str, dict[str, str]] = {
         "config-autoscaler": {"scale-to-zero-grace-period": "6s"},
         "config-domain": {"localhost": ""},
-        "config-network": {"ingress-class": names.INGRESS_CLASS, **forced_keys(gateway_port)["config-network"]},
+        "config-network": {
+            "ingress-class": names.INGRESS_CLASS,
+            "autocreate-cluster-domain-claims": "true",  # nobody else is here to dispute a domain
+            **forced_keys(gateway_port)["config-network"],
+        },
         "config-deployment": {
             "queue-sidecar-image": "upwell.local/queueproxy",
             # Containers run as processes here: an image is a name, and no registry is asked what it stands for.
