@@ -1,8 +1,8 @@
 """Helm itself installs, upgrades and uninstalls the chart, and what users made outlives all of it.
 
 The API server is the embedded one with the kinds that only clusters have added to it, and with server-side apply, which
-Helm 4 uses, in its plainest form: what is sent is created or merged. So it shows what Helm does, not what a cluster does
-with fields that two managers own.
+Helm 4 uses, in its plainest form: what is sent is created or merged. So it shows what Helm does, not what a cluster
+does with fields that two managers own.
 """
 
 import asyncio
