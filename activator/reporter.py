@@ -1,10 +1,7 @@
 """How busy each revision is, as the autoscaler wants to hear it: once a second, and at once when a revision wakes up.
 
-A request counts from its arrival to its end, waiting included, so that what waits calls for pods. The figures are
-averages weighted by time. The first request for a revision that was quiet is told immediately, as concurrency 1 and
-count 1, before it is even throttled: that message starts pods. The next periodic report takes this 1 off again.
-A revision without a request for a whole interval is reported once with zeros and then left out, so the next request
-for it is a first one again (contract: activator.md 10).
+A request counts from its arrival to its end, waiting included, so that what waits calls for pods. What is told of a
+revision, and until when, is `upwell.policy.activator_load`'s; here it is done for all of them.
 """
 
 from collections.abc import Callable
@@ -14,7 +11,7 @@ from activator.revisions import Revision
 from upwell.api.objects import Key
 from upwell.api.stat import Stat, WireStatMessage
 from upwell.clock import Clock
-from upwell.policy.request_stats import RequestStats
+from upwell.policy.activator_load import WAKING, ActivatorLoad, ActivatorReport
 from upwell.telemetry.metrics import Family, Gauge
 
 __all__ = ["ConcurrencyReporter"]
@@ -24,15 +21,14 @@ INTERVAL: Final = 1.0
 Send = Callable[[list[WireStatMessage]], None]
 
 
-class _Load:
+class _Load(ActivatorLoad):
     """The running figures of one revision."""
 
-    __slots__ = ("already_told", "labels", "stats")
+    __slots__ = ("labels",)
 
     def __init__(self, now: float, labels: tuple[str, str, str, str]) -> None:
-        self.stats = RequestStats(now)
+        super().__init__(now)
         self.labels = labels
-        self.already_told = 1
 
 
 class ConcurrencyReporter:
@@ -51,7 +47,7 @@ class ConcurrencyReporter:
         load = self._loads.get(revision.key)
         if load is None:
             load = self._loads[revision.key] = _Load(now, revision.metric_labels)
-            self._send([self._message(revision.key, 1.0, 1)])
+            self._send([self._message(revision.key, WAKING)])
         load.stats.request_in(now)
 
     def request_out(self, key: Key) -> None:
@@ -74,17 +70,16 @@ class ConcurrencyReporter:
                 self._send(messages)
 
     def _report_one(self, key: Key, load: _Load, now: float) -> WireStatMessage:
-        report = load.stats.report(now)
-        concurrency = max(0.0, report.average_concurrency - load.already_told)
-        count = report.request_count - load.already_told
-        load.already_told = 0
-        if report.average_concurrency == 0 and not load.stats.in_flight:
+        report, is_quiet = load.report(now)
+        if is_quiet:
             del self._loads[key]
             self._concurrency.remove(*load.labels)
         else:
-            self._concurrency.labels(*load.labels).set(concurrency)
-        return self._message(key, concurrency, count)
+            self._concurrency.labels(*load.labels).set(report.concurrency)
+        return self._message(key, report)
 
-    def _message(self, key: Key, concurrency: float, count: int) -> WireStatMessage:
-        stat = Stat(pod_name=self._pod_name, average_concurrent_requests=concurrency, request_count=count)
+    def _message(self, key: Key, report: ActivatorReport) -> WireStatMessage:
+        stat = Stat(
+            pod_name=self._pod_name, average_concurrent_requests=report.concurrency, request_count=report.requests
+        )
         return WireStatMessage(key.namespace, key.name, stat)

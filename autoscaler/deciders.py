@@ -1,9 +1,7 @@
 """Every revision's decider: made when its PodAutoscaler is first seen, asked every two seconds, and at once on a poke.
 
-A decision needs figures: without any (nothing collected yet, or nothing heard for a whole window) there is none, and
-the revision keeps what it has. `on_change` is told when a decision means work: another scale, or the burst capacity
-has changed its sign, which moves the revision between Serve and Proxy. The last decisions are kept with the numbers
-that led to them.
+What a decision is made of, and when it means work, is `upwell.policy.standing`'s; `on_change` is told when it does.
+The last decisions are kept with the numbers that led to them.
 """
 
 import time
@@ -18,44 +16,37 @@ from autoscaler.timeline import Timeline
 from upwell.api.objects import Key
 from upwell.clock import Clock
 from upwell.policy.collector import Collector
-from upwell.policy.decider import DECISION_TICK, UNKNOWN_SCALE, DeciderState, Decision, Observation, decide
+from upwell.policy.decider import DECISION_TICK, DeciderState, Decision
 from upwell.policy.memory import RevisionMemory, remember, resume
 from upwell.policy.resolution import Settings
 from upwell.policy.scale_to_zero import Plan
+from upwell.policy.standing import Standing
 
 __all__ = ["Decider", "Deciders"]
 
 REMEMBERED_DECISIONS: Final = 16
 
 
-class Decider:
-    """One revision's settings, state and latest outcome."""
+class Decider(Standing):
+    """How one revision's scaling stands, and what was made of it."""
 
     __slots__ = (
         "active",
         "decisions",
-        "desired_scale",
-        "excess_burst_capacity",
         "key",
         "labels",
         "metrics",
         "poked_at",
-        "settings",
-        "state",
         "step",
     )
 
     def __init__(
         self, key: Key, settings: Settings, state: DeciderState, labels: RevisionLabels, metrics: RevisionMetrics
     ) -> None:
+        super().__init__(settings, state)
         self.key = key
         self.labels = labels
-        self.settings = settings
-        self.state = state
         self.metrics = metrics
-        self.desired_scale = UNKNOWN_SCALE
-        """-1 before the first decision."""
-        self.excess_burst_capacity = settings.fresh_excess_burst_capacity()
         self.decisions: deque[tuple[float, Decision]] = deque(maxlen=REMEMBERED_DECISIONS)
         """The latest of each run of decisions that said the same, and when the run began; the newest last."""
         self.step: Plan | None = None
@@ -160,38 +151,23 @@ class Deciders:
         """Decide for `key` now, if there are figures to go by."""
         decider = self._deciders[key]
         collection = self._collector.collections.get(key)
-        began = time.perf_counter()
-        now = self._timeline.now()
-        spec = decider.settings.decider
-        averages = None if collection is None else collection.averages(spec.metric, now)
-        if averages is None:
+        if collection is None:
             return
-        observation = Observation(averages.stable, averages.panic, self._pods.counts(key).ready)
-        decision = decide(spec, decider.state, observation, now)
+        began = time.perf_counter()
+        decision = decider.decide(collection, self._pods.counts(key).ready, self._timeline.now())
+        if decision is None:
+            return
         self._metrics.decisions.inc()
         self._metrics.decision_seconds.inc(time.perf_counter() - began)
-        self._adopt(decider, decision)
+        decider.keep(decision)
+        decider.metrics.show_decision(decision)
+        if decider.adopt(decision):
+            self._on_change(key)
 
     def poke(self, key: Key, concurrency: float) -> None:
-        """An activator reports `concurrency` for `key`: decide at once if the revision is at zero.
-
-        A revision without pods that was not decided on yet, since we just started, counts as being at zero.
-        """
+        """An activator reports `concurrency` for `key`: decide at once if the revision is at zero."""
         decider = self._deciders.get(key)
-        if decider is None or concurrency == 0:
-            return
-        scale = decider.desired_scale
-        if scale == 0 or (scale == UNKNOWN_SCALE and self._pods.counts(key).ready == 0):
+        if decider is not None and decider.is_woken_by(concurrency, self._pods.counts(key).ready):
             self._metrics.pokes.inc()
             decider.poked_at = self._clock.monotonic()
             self.tick(key)
-
-    def _adopt(self, decider: Decider, decision: Decision) -> None:
-        excess = decision.excess_burst_capacity
-        means_work = decision.desired != decider.desired_scale or (excess < 0) != (decider.excess_burst_capacity < 0)
-        decider.desired_scale = decision.desired
-        decider.excess_burst_capacity = excess
-        decider.keep(decision)
-        decider.metrics.show_decision(decision)
-        if means_work:
-            self._on_change(decider.key)

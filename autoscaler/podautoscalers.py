@@ -36,6 +36,7 @@ from upwell.policy.capacity import num_activators
 from upwell.policy.decider import UNKNOWN_SCALE
 from upwell.policy.resolution import Settings
 from upwell.policy.scale_to_zero import ACTIVATING, ACTIVE, INACTIVE, Activity, Outlook, next_activity
+from upwell.policy.standing import serves
 
 __all__ = ["PodAutoscalers"]
 
@@ -127,7 +128,8 @@ class PodAutoscalers:
     def _mode(self, service: Object, decider: Decider, activity: Activity, want: int) -> str:
         if want == UNKNOWN_SCALE and activity is ACTIVE:
             return serverlessservice.mode_of(service)
-        return serverlessservice.SERVE if want > 0 and decider.excess_burst_capacity >= 0 else serverlessservice.PROXY
+        is_served = serves(want, decider.excess_burst_capacity)
+        return serverlessservice.SERVE if is_served else serverlessservice.PROXY
 
     def _activators(self, key: Key, settings: Settings) -> int:
         ready = self._pods.counts(key).ready

@@ -18,7 +18,7 @@ from upwell.cluster.client import Client, PatchType
 from upwell.cluster.errors import ApiError
 from upwell.cluster.informer import Informer
 from upwell.policy.resolution import Settings
-from upwell.policy.scale_to_zero import Activity, Plan, Situation, plan, without_a_guess
+from upwell.policy.scale_to_zero import Activity, Plan, Situation, proven_plan
 from upwell.telemetry import log
 
 __all__ = ["Scaler", "UnknownTarget"]
@@ -55,12 +55,16 @@ class Scaler:
         """Do what is to be done about `desired` pods; raise UnknownTarget or ApiError."""
         target = self._target(autoscaler)
         situation = self._situation(autoscaler, service, activity, target)
-        step = plan(settings, situation, desired)
-        if step.needs_proof:
-            step = plan(settings, situation, desired, activator_in_path=self._proof(autoscaler, service, situation))
-        else:
+        asked = False
+
+        def proof() -> bool:
+            nonlocal asked
+            asked = True
+            return self._proof(autoscaler, service, situation)
+
+        step = proven_plan(settings, situation, desired, proof)
+        if not asked:
             self._probe.forget(key_of(autoscaler))
-        step = without_a_guess(step, situation, desired)
         if step.replicas is not None:
             await self._write(autoscaler, target, situation.replicas, step.replicas)
         return step

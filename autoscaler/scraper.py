@@ -1,9 +1,8 @@
 """Asking the pods how busy they are, every second, a sample of them for each revision.
 
-Pods older than the stable window are asked before younger ones, whose figures are not settled yet. As many
-answers are needed as the sample has pods; one that fails is made up for by the next candidate, and when there is none
-left the whole scrape fails: a mean over fewer pods than meant would be wrong in the direction of "idle". The mean
-is extrapolated to all pods.
+Which pods are asked first is `upwell.policy.sampling`'s. As many answers are needed as the sample has pods; one that
+fails is made up for by the next candidate, and when there is none left the whole scrape fails: a mean over fewer pods
+than meant would be wrong in the direction of "idle". The mean is extrapolated to all pods.
 
 Where a mesh keeps single pods from being asked, as config-network says or all pods' answers show, they are asked by
 their Service's name (`autoscaler.service_scrape`), until the Metric is reconciled next.
@@ -30,10 +29,11 @@ from upwell.clock import Clock
 from upwell.http import Fetcher, FetchError, FetchResult
 from upwell.policy.capacity import sample_size, scrape_average
 from upwell.policy.collector import Collection, Collector, implausible
+from upwell.policy.sampling import candidates
 from upwell.telemetry import log
 from upwell.telemetry.metrics import Histogram
 
-__all__ = ["ScrapeFailed", "Scraper", "candidates"]
+__all__ = ["ScrapeFailed", "Scraper"]
 
 LOG: Final = log.get("scraper")
 SCRAPE_PERIOD: Final = 1.0
@@ -189,7 +189,7 @@ class Scraper:
     ) -> list[Stat]:
         wanted, tally = sample_size(len(pods)), _Tally()
         settled = self._timeline.now() - collection.spec.stable_window
-        queue = iter(candidates(pods, wanted, settled, self._rng))
+        queue = candidates(pods, wanted, settled, self._rng)
         if wanted == 1:
             return [await self._first_answer(queue, passthrough, tally)]
         # One failure does not stop the others: they are cut off by their deadlines anyway.
@@ -246,14 +246,6 @@ def _exhausted(tally: _Tally) -> ScrapeFailed:
     if tally.by_mesh and not tally.answered and not tally.refused:
         return ScrapeFailed("all pod scrapes returned 503 error", by_mesh=True)
     return ScrapeFailed("pods exhausted")
-
-
-def candidates(pods: Sequence[ReadyPod], wanted: int, settled: float, rng: random.Random) -> list[ReadyPod]:
-    """The order in which to ask: pods that started by `settled` first, then younger ones; a fair choice among them."""
-    old = [pod for pod in pods if pod.started <= settled]
-    young = [pod for pod in pods if pod.started > settled]
-    rng.shuffle(young if len(old) < wanted else old)
-    return old + young
 
 
 def _read(response: FetchResult) -> Stat:

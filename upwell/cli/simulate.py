@@ -82,7 +82,7 @@ def _policies(options: argparse.Namespace) -> list[Policy]:
     names = [policy.name for policy in policies]
     if len(set(names)) < len(names):
         policies = [replace(policy, name=str(file)) for policy, file in zip(policies, files, strict=True)]
-    return policies
+    return [replace(policy, just_deployed=options.just_deployed) for policy in policies]
 
 
 def _policy(file: Path, config_data: Mapping[str, str]) -> Policy:

@@ -29,6 +29,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--service-time", metavar="TIME", default="100ms", help="of a request where the trace does not say (100ms)"
     )
+    command.add_argument(
+        "--just-deployed", action="store_true", help="begin with the deployment, at the initial scale, not at rest"
+    )
     command.add_argument("--config", type=Path, metavar="FILE", help="the cluster's config-autoscaler, as YAML")
     command.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a key of config-autoscaler; may be repeated"

@@ -57,10 +57,10 @@ class Picker(Protocol):
         ...
 
 
-def picker_for(container_concurrency: int) -> Picker:
-    """The policy for a revision with this limit."""
+def picker_for(container_concurrency: int, rng: Callable[[], float] = random.random) -> Picker:
+    """The policy for a revision with this limit; `rng` gives numbers in [0, 1)."""
     if container_concurrency == 0:
-        return LeastLoadedOfTwo()
+        return LeastLoadedOfTwo(rng)
     return FirstAvailable() if container_concurrency <= 3 else RoundRobin()
 
 

@@ -5,11 +5,12 @@ revision counts as inactive and its traffic is sent through the activator; then 
 proves that the activator answers there; then a grace period passes, counted from when the activator became the
 backend; then the pods go.
 
-`plan` says what to do now and when to look again. It asks for the proof where it needs it, rather than getting it:
-the caller probes and plans again. `next_activity` says whether the revision counts as active from now on. Pure: all
+`plan` says what to do now and when to look again. It asks for the proof where it needs it, rather than getting it;
+`proven_plan` gets it and plans again. `next_activity` says whether the revision counts as active from now on. Pure: all
 times are durations that are passed in. Source: contract, autoscaler.md 8.1 and 9.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -27,6 +28,7 @@ __all__ = [
     "Situation",
     "next_activity",
     "plan",
+    "proven_plan",
     "without_a_guess",
 ]
 
@@ -97,6 +99,14 @@ def plan(settings: Settings, situation: Situation, desired: int, *, activator_in
     if settings.decider.target_burst_capacity != -1 and not activator_in_path:
         return Plan(0, needs_proof=activator_in_path is None)
     return _remove_last_pods(settings, situation)
+
+
+def proven_plan(settings: Settings, situation: Situation, desired: int, proof: Callable[[], bool]) -> Plan:
+    """What to do about a `desired` scale; `proof` says if the activator is in the path; asked if need be."""
+    step = plan(settings, situation, desired)
+    if step.needs_proof:
+        step = plan(settings, situation, desired, activator_in_path=proof())
+    return without_a_guess(step, situation, desired)
 
 
 def without_a_guess(step: Plan, situation: Situation, desired: int) -> Plan:

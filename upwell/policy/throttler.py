@@ -12,8 +12,9 @@ of their slots, so the slots decide. Exchanges still on a pod that has gone take
 where the reference's revision-wide limiter makes requests wait next to an idle pod.
 """
 
+import random
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 from upwell.policy.capacity import assign_slice, revision_capacity
@@ -38,11 +39,12 @@ class Throttler(Generic[T]):
         queue_limit: int,
         share: Share | None = None,
         worker: tuple[int, int] = (0, 1),
+        rng: Callable[[], float] = random.random,
     ) -> None:
         """`container_concurrency` is the slots per pod, 0 for no limit; `queue_limit` how many requests may wait.
 
         `share` bounds them too, by what waits elsewhere in the process. An activator may consist of several
-        processes; `worker` is this one's number and their count.
+        processes; `worker` is this one's number and their count. `rng` gives numbers in [0, 1), for choices by chance.
         """
         assert container_concurrency >= 0
         assert queue_limit >= 0
@@ -56,7 +58,7 @@ class Throttler(Generic[T]):
         self.uses_service = False
         """Whether requests go to the service address, not to pods."""
         self._worker, self._workers = worker
-        self._picker = picker_for(container_concurrency)
+        self._picker = picker_for(container_concurrency, rng)
         self._listed: dict[str, Pod] = {}
         self._leaving: dict[str, Pod] = {}
         self._assigned: list[Pod] = []

@@ -46,7 +46,7 @@ class SimulatedPod:
         "busy_since",
         "created",
         "in_flight",
-        "ready_at",
+        "started",
         "state",
         "stats",
     )
@@ -62,7 +62,8 @@ class SimulatedPod:
         """Of the requests that did not come through the activator, which reports the others itself."""
         self.state = STARTING
         self.created = created
-        self.ready_at = ready_at
+        self.started = ready_at
+        """From when it has figures; it is asked for them from then on."""
         self.in_flight = 0
         """Requests in the pod, those that wait in its sidecar included."""
         self.busy_since = 0.0

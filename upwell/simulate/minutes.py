@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from upwell.policy.activator_load import WAKING
 from upwell.policy.capacity import ScrapeAverage, apply_bounds
 from upwell.policy.collector import METRIC_RPS
 from upwell.policy.decider import DECISION_TICK, DeciderState, Observation, decide
@@ -92,8 +93,8 @@ class _MinuteSimulation:
         self._arrivals = SpreadArrivals(function.counts)
         self._run = FunctionRun(function.name, requests=sum(function.counts))
         self._settings = policy.settings
-        self._scaling = Scaling(self._settings)
-        self._ready = self._scaling.replicas
+        self._scaling = Scaling(self._settings, just_deployed=policy.just_deployed)
+        self._ready = 0 if policy.just_deployed else self._scaling.replicas
         self._starting: list[float] = []
         """A heap of when pods become ready."""
         self._queue: deque[tuple[float, float, bool]] = deque()
@@ -124,6 +125,7 @@ class _MinuteSimulation:
 
     def run(self) -> FunctionRun:
         minute = 0
+        self._apply(0.0)
         while minute < len(self._counts) or not self._at_rest(minute):
             self._go_through(minute)
             minute += 1
@@ -299,14 +301,14 @@ class _MinuteSimulation:
                 following = self._arrivals.next_after(second)
                 second = max(second + 1, min(now - 1, now if following is None else int(following)))
         if self._scaling.state.delay is not None:
-            self._scaling.state.delay.record(now, self._scaling.desired)
+            self._scaling.state.delay.record(now, self._scaling.desired_scale)
         self._recorded = now
 
     def _pass_second(self, second: int) -> None:
         """One second of traffic, and what reporters say of it."""
         end = second + 1
         new = self._new(second)
-        if new and self._scaling.desired == 0 and not self._ready and not self._starting:
+        if new and self._scaling.desired_scale == 0 and not self._ready and not self._starting:
             self._wake(self._arrivals.next_after(second) or float(second))
         had_pods = self._ready > 0
         self._become_ready(end)
@@ -321,8 +323,8 @@ class _MinuteSimulation:
     def _wake(self, now: float) -> None:
         """The activator's first report of a revision that was quiet."""
         self._woke = now
-        self._scaling.record(now, ScrapeAverage(1.0, 0.0, 1.0, 0.0))
-        self._scaling.poke(now, 1.0, 0)
+        self._scaling.record(now, ScrapeAverage(WAKING.concurrency, 0.0, WAKING.requests, 0.0))
+        self._scaling.poke(now, WAKING.concurrency, 0)
         self._apply(now)
 
     def _serve(self, second: int, new: int, had_pods: bool) -> float:

@@ -46,6 +46,8 @@ class Policy:
     """Requests that a pod takes at once; 0 means no limit."""
     timeout: float = DEFAULT_TIMEOUT
     """Seconds that a request may take, waiting included."""
+    just_deployed: bool = False
+    """Whether the start is the revision's deployment, at its initial scale; else it has been at rest for long."""
 
     @property
     def settings(self) -> Settings:

@@ -18,16 +18,18 @@ from array import array
 from bisect import bisect_left
 from collections import Counter
 from heapq import heappop, heappush
+from itertools import islice
 from typing import Final
 
+from upwell.policy.activator_load import WAKING, ActivatorLoad, ActivatorReport
 from upwell.policy.breaker import REJECTED, RUNNING
 from upwell.policy.capacity import ScrapeAverage, sample_size, scrape_average
 from upwell.policy.decider import DECISION_TICK
 from upwell.policy.picking import LeastLoadedOfTwo
 from upwell.policy.picking import Pod as Slot
 from upwell.policy.request_stats import StatsReport
-from upwell.policy.throttler import QueueFull
-from upwell.simulate.activator import ActivatorLine, ActivatorReports
+from upwell.policy.sampling import candidates
+from upwell.policy.throttler import QueueFull, Throttler
 from upwell.simulate.fleet import Fleet, SimulatedPod
 from upwell.simulate.policy import PodModel, Policy
 from upwell.simulate.recording import Latencies, Outcome, Point, Timeline, percentile
@@ -41,6 +43,8 @@ QUEUE_FULL: Final = "activator's queue full"
 SIDECAR_FULL: Final = "pod's queue full"
 TIMED_OUT: Final = "timed out"
 LATENCY_BINS: Final = 400
+ACTIVATOR_QUEUE: Final = 10_000
+"""Requests that may wait in the activator for one revision."""
 REST_PATIENCE: Final = 7200.0
 """Seconds after the last request in which the pods may come to rest; then the simulation ends as it stands."""
 
@@ -58,12 +62,15 @@ class _Simulation:
         self._requests = requests
         self._arrivals, self._durations = requests.arrivals, requests.durations
         self._latencies = array("d", [NOT_ANSWERED]) * len(requests.arrivals)
-        self._scaling = Scaling(policy.settings)
+        self._scaling = Scaling(policy.settings, just_deployed=policy.just_deployed)
         self._fleet = Fleet(policy.container_concurrency, pods.cold_start, random.Random(f"pods {seed}"))
-        self._line = ActivatorLine(policy.container_concurrency, random.Random(f"activator {seed}"))
+        self._line: Throttler[int] = Throttler(
+            policy.container_concurrency, ACTIVATOR_QUEUE, rng=random.Random(f"activator {seed}").random
+        )
         self._gateway = LeastLoadedOfTwo(random.Random(f"gateway {seed}").random)
         self._scrapes = random.Random(f"scrapes {seed}")
-        self._activator = ActivatorReports()
+        self._activator: ActivatorLoad | None = None
+        """What the activator counts; None while the revision is quiet."""
         self._direct_slots: dict[str, Slot] = {}
         self._direct = False
         """Whether requests go straight to a pod."""
@@ -85,14 +92,17 @@ class _Simulation:
         self._noted: Point | None = None
         self._held: Point | None = None
         """A point that says the same as the one before, and is added when something changes."""
-        self._pods = [(0.0, self._scaling.replicas)]
+        self._pods = [(0.0, 0 if policy.just_deployed else self._scaling.replicas)]
         self._seen = 0
         self._now = 0.0
 
     # From moment to moment.
 
     def run(self) -> None:
-        self._fleet.begin_with(self._scaling.replicas)
+        if self._policy.just_deployed:
+            self._fleet.scale_to(self._scaling.replicas, 0.0)
+        else:
+            self._fleet.begin_with(self._scaling.replicas)
         self._route()
         last = self._arrivals[-1]
         while True:
@@ -136,7 +146,7 @@ class _Simulation:
     def _at_rest(self, since_last: float) -> bool:
         if since_last > REST_PATIENCE + self._policy.timeout:
             return True
-        if self._ended < len(self._arrivals) or self._activator.tracks or self._scaling.in_panic:
+        if self._ended < len(self._arrivals) or self._activator or self._scaling.in_panic:
             return False
         return self._fleet.count == self._scaling.at_rest == self._scaling.replicas
 
@@ -149,14 +159,13 @@ class _Simulation:
             slot.target.stats.request_in(now)
             self._enter(now, index, slot, False)
             return
-        if not self._activator.tracks:
-            self._wake(now)
-        self._activator.stats.request_in(now)
+        activator = self._activator or self._wake(now)
+        activator.stats.request_in(now)
         try:
             slot = self._line.admit(index)
         except QueueFull:
             self._fail(index, QUEUE_FULL)
-            self._activator.stats.request_out(now)
+            activator.stats.request_out(now)
             return
         if slot is not None:
             self._enter(now, index, slot, True)
@@ -208,12 +217,16 @@ class _Simulation:
         if pod.in_flight == 0:
             self._fleet.idle(pod, now)
         if proxied:
-            self._activator.stats.request_out(now)
+            self._proxied_out(now)
             self._line.release(slot)
             self._pump(now)
         else:
             pod.stats.request_out(now)
             self._gateway.release(slot)
+
+    def _proxied_out(self, now: float) -> None:
+        assert self._activator is not None  # a request that is in flight keeps it
+        self._activator.stats.request_out(now)
 
     def _pump(self, now: float) -> None:
         """Send on everyone for whom there is a slot."""
@@ -227,16 +240,17 @@ class _Simulation:
 
     # The autoscaler.
 
-    def _wake(self, now: float) -> None:
-        stat = self._activator.wake(now)
-        self._take_stat(now, stat)
+    def _wake(self, now: float) -> ActivatorLoad:
+        activator = self._activator = ActivatorLoad(now)
+        self._take_report(now, WAKING)
+        return activator
 
-    def _take_stat(self, now: float, stat: ScrapeAverage) -> None:
+    def _take_report(self, now: float, report: ActivatorReport) -> None:
         """What the activator reports arrives."""
         scaling = self._scaling
-        scaling.record(now, stat)
+        scaling.record(now, ScrapeAverage(report.concurrency, 0.0, report.requests, 0.0))
         before = scaling.replicas, scaling.serves
-        scaling.poke(now, stat.average_concurrent_requests, len(self._fleet.ready))
+        scaling.poke(now, report.concurrency, len(self._fleet.ready))
         if before != (scaling.replicas, scaling.serves):
             self._woken = True
             self._apply(now)
@@ -274,8 +288,11 @@ class _Simulation:
     def _pass_second(self, now: float) -> None:
         if self._line.waiting:
             self._cut_off_late(now)
-        if self._activator.tracks:
-            self._take_stat(now, self._activator.report(now))
+        if self._activator is not None:
+            report, is_quiet = self._activator.report(now)
+            if is_quiet:
+                self._activator = None
+            self._take_report(now, report)
         self._scrape(now)
         if now % DECISION_TICK == 0:
             before = self._scaling.replicas, self._scaling.serves
@@ -285,18 +302,19 @@ class _Simulation:
         self._woken = False
         self._note(now)
         self._second += 1
-        if self._scaling.is_at_zero and self._fleet.count == 0 and not self._activator.tracks:
+        if self._scaling.is_at_zero and self._fleet.count == 0 and self._activator is None:
             self._skip_to_next_arrival(now)
 
     def _scrape(self, now: float) -> None:
         ready = self._fleet.ready
         if not ready or not self._scaling.collection.spec.scrapes_pods:
             return
-        reports = [pod.stats.report(now) for pod in ready]
         wanted = sample_size(len(ready))
-        if wanted < len(reports):
-            reports = self._scrapes.sample(reports, wanted)
-        self._scaling.record(now, scrape_average([_direct_load(report) for report in reports], len(ready)))
+        settled = now - self._scaling.collection.spec.stable_window
+        asked = islice(candidates(ready, wanted, settled, self._scrapes), wanted)
+        reports = {pod.address: pod.stats.report(now) for pod in ready}
+        loads = [_direct_load(reports[pod.address]) for pod in asked]
+        self._scaling.record(now, scrape_average(loads, len(ready)))
 
     def _cut_off_late(self, now: float) -> None:
         """End those that waited in the activator for longer than a request may take."""
@@ -304,7 +322,7 @@ class _Simulation:
             if self._arrivals[index] + self._policy.timeout > now:
                 return
             self._line.cancel(index)
-            self._activator.stats.request_out(now)
+            self._proxied_out(now)
             self._fail(index, TIMED_OUT)
 
     def _skip_to_next_arrival(self, now: float) -> None:
@@ -322,7 +340,7 @@ class _Simulation:
             len(fleet.ready),
             fleet.starting,
             fleet.draining,
-            scaling.desired,
+            scaling.desired_scale,
             self._next - self._ended,
             self._line.waiting + len(self._in_sidecar),
             self._next - self._seen,

@@ -5,17 +5,28 @@
 
 On a cluster, objects and their watches lie between the parts; here one calls the other, so writing a scale or flipping
 a mode takes no time, and the proof that the activator is in the path is there at once. Times are in seconds from the
-simulation's start. What a revision looks like that has been at rest for long is the start.
+simulation's start. The start is a revision that has been at rest for long, or one that has just been deployed and asks
+for its initial scale.
 """
 
 import math
 from typing import Final
 
-from upwell.policy.collector import Averages, Collection
-from upwell.policy.decider import DeciderState, Decision, Observation, decide
+from upwell.policy.collector import Collection
+from upwell.policy.decider import DeciderState, Observation, decide
 from upwell.policy.load import Load
 from upwell.policy.resolution import Settings
-from upwell.policy.scale_to_zero import ACTIVATING, ACTIVE, INACTIVE, Activity, Outlook, Situation, next_activity, plan
+from upwell.policy.scale_to_zero import (
+    ACTIVATING,
+    ACTIVE,
+    INACTIVE,
+    Activity,
+    Outlook,
+    Situation,
+    next_activity,
+    proven_plan,
+)
+from upwell.policy.standing import Standing, serves
 
 __all__ = ["Scaling"]
 
@@ -28,28 +39,28 @@ _ACTIVITIES: Final = {
 }
 
 
-class Scaling:
+class Scaling(Standing):
     """Statistics in, replicas and mode out."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, *, just_deployed: bool = False) -> None:
+        super().__init__(settings, DeciderState.start(settings.decider, 0, 0.0))
         self.collection = Collection(settings.collection)
-        self.state = DeciderState.start(settings.decider, 0, 0.0)
-        self.desired = 0
-        """What the decider wants, before minimum and maximum."""
-        self.replicas = self.at_rest
-        """Pods that the workload is set to."""
-        self.decision: Decision | None = None
-        self.averages: Averages | None = None
         self.panics = 0
         """How often panic began."""
         self.look_again_at = math.inf
+        self.replicas = max(settings.initial_scale, settings.min_scale) if just_deployed else self.at_rest
+        """Pods that the workload is set to."""
+        self._initialized = not just_deployed
         self._activity: Activity = ACTIVE if self.replicas else INACTIVE
         self._active_since = _LONG_AGO
-        self._excess_burst_capacity = self._excess_at_rest()
-        self.serves = bool(self.replicas) and self._excess_burst_capacity >= 0
+        if just_deployed:
+            self._activity, self._active_since = ACTIVATING, 0.0
+        else:
+            self.desired_scale = 0
+            self.excess_burst_capacity = self._excess_at_rest()
+        self.serves = not just_deployed and serves(self.replicas, self.excess_burst_capacity)
         """Whether requests go straight to the pods; else through the activator."""
-        self._proxying_since: float | None = None if self.serves else _LONG_AGO
+        self._proxying_since: float | None = None if self.serves else self._active_since
 
     @property
     def at_rest(self) -> int:
@@ -64,31 +75,24 @@ class Scaling:
     @property
     def is_at_zero(self) -> bool:
         """No pods wanted, none set, and no figures that could change that: until a poke, nothing happens."""
-        return self.replicas == 0 and self.desired == 0 and self.look_again_at == math.inf
+        return self.replicas == 0 and self.desired_scale == 0 and self.look_again_at == math.inf
 
     def record(self, at: float, load: Load) -> None:
         self.collection.record(at, load)
 
     def poke(self, now: float, concurrency: float, ready: int) -> None:
         """An activator reports: decide at once if the revision is at zero."""
-        if concurrency != 0 and self.desired == 0:
+        if self.is_woken_by(concurrency, ready):
             self.tick(now, ready)
 
     def tick(self, now: float, ready: int) -> None:
         """Decide, if there are figures to go by."""
-        spec = self.settings.decider
-        averages = self.averages = self.collection.averages(spec.metric, now)
-        if averages is None:
+        was_in_panic = self.in_panic
+        decision = self.decide(self.collection, ready, now)
+        if decision is None:
             return
-        was_in_panic = self.state.panic_since is not None
-        decision = decide(spec, self.state, Observation(averages.stable, averages.panic, ready), now)
-        self.decision = decision
         self.panics += decision.in_panic and not was_in_panic
-        excess = decision.excess_burst_capacity
-        means_work = decision.desired != self.desired or (excess < 0) != (self._excess_burst_capacity < 0)
-        self.desired = decision.desired
-        self._excess_burst_capacity = excess
-        if means_work:
+        if self.adopt(decision):
             self.reconcile(now, ready)
 
     def reconcile(self, now: float, ready: int) -> None:
@@ -99,17 +103,19 @@ class Scaling:
     def _step(self, now: float, ready: int) -> bool:
         """One pass, as over a PodAutoscaler; whether it changed what the next would go by."""
         before = (self._activity, self.serves, self.replicas)
-        step = plan(self.settings, self._situation(now), self.desired, activator_in_path=True)
+        step = proven_plan(self.settings, self._situation(now), self.desired_scale, lambda: True)
         self.look_again_at = math.inf if step.look_again_after is None else now + step.look_again_after
         if step.replicas is not None:
             self.replicas = step.replicas
-        self.serves = step.scale > 0 and self._excess_burst_capacity >= 0
+        self.serves = serves(step.scale, self.excess_burst_capacity)
         # The activator is the backend as long as it shall be, or there is no pod.
         if self.serves and ready:
             self._proxying_since = None
         elif self._proxying_since is None:
             self._proxying_since = now
-        self._become(next_activity(self._activity, step.scale, ready, self.settings.active_threshold(True)), now)
+        threshold = self.settings.active_threshold(self._initialized)
+        self._initialized = self._initialized or ready >= threshold
+        self._become(next_activity(self._activity, step.scale, ready, threshold), now)
         return before != (self._activity, self.serves, self.replicas)
 
     def _become(self, outlook: Outlook, now: float) -> None:
@@ -122,7 +128,7 @@ class Scaling:
         return Situation(
             activity=self._activity,
             in_activity_for=max(0.0, now - self._active_since),
-            initialized=True,
+            initialized=self._initialized,
             wants_proxy=not self.serves,
             proxying_for=None if self._proxying_since is None else max(0.0, now - self._proxying_since),
             replicas=self.replicas,

@@ -7,7 +7,7 @@ import pytest
 
 from autoscaler.metrics import AutoscalerMetrics
 from autoscaler.pods import Pods, ReadyPod
-from autoscaler.scraper import Scraper, candidates
+from autoscaler.scraper import Scraper
 from autoscaler.timeline import Timeline
 from tests.unit.autoscaler.conftest import PROTOBUF, FakeFetcher, pod
 from upwell.api.objects import Key
@@ -15,6 +15,7 @@ from upwell.api.stat import Stat, encode_stat
 from upwell.clock import FakeClock
 from upwell.http import FetchResult
 from upwell.policy.collector import Averages, CollectionSpec, Collector
+from upwell.policy.sampling import candidates
 
 HELLO = Key("default", "hello")
 
@@ -132,7 +133,7 @@ async def test_pods_are_not_asked_where_the_activator_sees_everything(scene: Sce
 def test_settled_pods_are_asked_before_young_ones() -> None:
     pods = [ReadyPod(f"p{number}", "10.0.0.1", 9090, float(number)) for number in range(20)]
 
-    order = candidates(pods, 5, settled=9, rng=random.Random(1))
+    order = list(candidates(pods, 5, settled=9, rng=random.Random(1)))
 
     assert {one.started for one in order[:10]} == set(range(10))
     assert [one.started for one in order[10:]] == list(range(10, 20))

@@ -1,6 +1,7 @@
 """The simulation minute by minute: by hand, against itself without leaps, and against the one by requests."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -80,8 +81,9 @@ def test_what_comes_above_the_pods_capacity_waits_and_then_fails() -> None:
         policy(5, window="30s", min_scale="1"),
         policy(2, scale_down_delay="90s"),
         policy(metric="rps"),
+        policy(2, window="90s", metric_aggregation_algorithm="weighted-exponential"),
     ],
-    ids=["default", "one at a time", "minimum", "delayed", "rps"],
+    ids=["default", "one at a time", "minimum", "delayed", "rps", "weighted"],
 )
 def test_leaps_change_nothing(rate: float, tried: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(rate)
@@ -95,6 +97,17 @@ def test_leaps_change_nothing(rate: float, tried: Policy, monkeypatch: pytest.Mo
     assert (leaping.cold_starts, leaping.pods_started) == (walking.cold_starts, walking.pods_started)
     assert leaping.pod_seconds == pytest.approx(walking.pod_seconds)
     assert leaping.idle_seconds == pytest.approx(walking.idle_seconds, rel=0.01, abs=5)
+
+
+def test_a_revision_just_deployed_starts_with_its_initial_scale_and_is_at_zero_a_window_later() -> None:
+    deployed = replace(policy(initial_scale="3"), just_deployed=True)
+
+    idle = run([0] * 20, deployed)
+
+    assert (idle.pods_started, idle.peak_pods) == (3, 3)
+    # From the first decision on the pods are halved, and the last one stays for the window of a minute.
+    assert (idle.ready[0] > 1, idle.ready[2:]) == (True, [0.0] * 18)
+    assert run([0] * 20, policy(initial_scale="3")).pods_started == 0
 
 
 @pytest.mark.parametrize("rate", [2, 60, 3000])

@@ -1,5 +1,7 @@
 """The simulation request by request, against outcomes worked out by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.unit.simulate.lab_world import integral, pods, policy, ready_at, requests, steady, tried
@@ -12,6 +14,16 @@ def test_one_request_at_zero_takes_the_cold_start_and_its_own_time() -> None:
     assert (outcome.requests, outcome.answered, outcome.cold_starts, outcome.pods_started) == (1, 1, 1, 1)
     assert outcome.latency.at[50.0] == pytest.approx(1.75)
     assert outcome.pods[:2] == [(0.0, 0), (11.5, 1)]
+
+
+def test_a_revision_just_deployed_asks_for_its_initial_scale_and_needs_no_other_cold_start() -> None:
+    deployed = replace(policy(initial_scale="2"), just_deployed=True)
+
+    outcome = tried(deployed, (10.0, 0.25), cold_start="1.5s")
+
+    assert (outcome.cold_starts, outcome.pods_started) == (0, 2)
+    assert outcome.pods[:2] == [(0.0, 0), (1.5, 2)]
+    assert outcome.latency.at[50.0] == pytest.approx(0.25)
 
 
 def test_a_pod_costs_from_when_it_is_asked_for_until_it_is_gone() -> None:
