@@ -5,6 +5,7 @@ one, client and app together on the other. Where answers are short the app is HA
 is needed anyway, and nothing else in Debian is much quicker. Other apps are in `bench.peers`.
 """
 
+import compileall
 import http.client
 import os
 import shutil
@@ -16,9 +17,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
+import queueproxy as queueproxy_package
+import upwell
 from bench.rows import UnmeasuredError
+from upwell.local.runtime.images import REGISTRY, command_for, python_path
 
 __all__ = [
     "BODY",
@@ -166,13 +171,21 @@ def nghttpx(folder: Path, behind: Target) -> Iterator[Target]:
 def queueproxy(
     folder: Path, behind: Target, settings: Mapping[str, str] | None = None, core: int = PROXY_CORE
 ) -> Iterator[Target]:
-    """The sidecar in front of the app, with its defaults and these settings."""
+    """The sidecar in front of the app, with its defaults and these settings, started as the local platform does it."""
+    _compile()
     port, metrics = free_port(), free_port()
     ports = {8012: port, 8112: free_port(), 8022: free_port(), 9090: free_port(), 9091: metrics, 8080: behind.port}
-    env = {**os.environ, **_SIDECAR_ENV, **(settings or {})}
+    env = {**os.environ, **_SIDECAR_ENV, "PYTHONPATH": python_path(), **(settings or {})}
     env["UPWELL_PORT_MAP"] = ",".join(f"{contract}={actual}" for contract, actual in ports.items())
-    with _process([sys.executable, "-m", "queueproxy"], "queueproxy", core, port, folder, env) as target:
+    with _process(command_for(f"{REGISTRY}/queueproxy"), "queueproxy", core, port, folder, env) as target:
         yield replace(target, metrics_port=metrics)
+
+
+@cache
+def _compile() -> None:
+    """Bytecode for what has changed, as the image has it for everything: without it each start is a compiler's."""
+    for package in (queueproxy_package, upwell):
+        compileall.compile_dir(Path(str(package.__file__)).parent, quiet=2)
 
 
 @contextmanager

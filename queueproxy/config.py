@@ -6,8 +6,7 @@ variable with its value and what would be right. `VARIABLES` is what `--help` pr
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from queueproxy import limits, observability, tls_settings
 from queueproxy.environment import Reader
@@ -52,8 +51,7 @@ VARIABLES: Final = (
 IDLE_CONNECTIONS_UNLIMITED: Final = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RevisionInfo:
+class RevisionInfo(NamedTuple):
     """Whose sidecar this is; what logs and statistics call it."""
 
     namespace: str
@@ -64,8 +62,7 @@ class RevisionInfo:
     pod_ip: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueProxyConfig:
+class QueueProxyConfig(NamedTuple):
     """All that main needs to know. Ports are those of the contract, before the port map; times are seconds."""
 
     container_concurrency: int
@@ -88,7 +85,7 @@ class QueueProxyConfig:
     tls: TlsSettings | None = None
     """None: there is no certificate."""
     server_timing: bool = False
-    ports: PortMap = field(default_factory=PortMap)
+    ports: PortMap = PortMap()
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "QueueProxyConfig":

@@ -19,9 +19,8 @@ happens to a request, `exchange_ended` is called once for it, and that is the on
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from queueproxy.drain import Drainer
 from queueproxy.forwarded import forwarded
@@ -69,8 +68,7 @@ ATTEMPTS_MAX: Final = 3
 _log = log.get("handler")
 
 
-@dataclass(frozen=True, slots=True)
-class RequestTimeouts:
+class RequestTimeouts(NamedTuple):
     """Seconds; 0 switches the latter two off, a revision timeout below 1 ends every request at once."""
 
     revision: float

@@ -5,8 +5,7 @@ The JSON is Knative's. `tracing.protocol` may be `zipkin` besides, which Knative
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from queueproxy.tls_settings import METRICS_VARIABLES, TlsSettings, find_metrics_tls
 from upwell.api import names
@@ -39,8 +38,7 @@ VARIABLES: Final = (
 METRICS_PROTOCOLS: Final = ("none", "prometheus", *EXPORT_PROTOCOLS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observability:
+class Observability(NamedTuple):
     """The settings, checked."""
 
     prometheus: bool = False

@@ -6,9 +6,8 @@ What is pushed to a collector (metrics, spans) is sent by threads, and what is l
 import asyncio
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from queueproxy.config import QueueProxyConfig
 from queueproxy.resource import exported_resource, resource_attributes
@@ -32,8 +31,7 @@ FLUSH_SECONDS: Final = 10.0
 _log = log.get()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observers:
+class Observers(NamedTuple):
     """What there is; None stands for what was not asked for."""
 
     metrics: "RequestMetrics | None"

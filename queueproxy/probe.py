@@ -7,7 +7,6 @@ HTTP/2 first and over HTTP/1.1 after that (4.4); what it finds is not remembered
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from typing import Any, Final
 
 from queueproxy.probe_spec import ProbeKind, ProbeSpec
@@ -57,7 +56,7 @@ async def _within(timeout: float, asking: Coroutine[Any, Any, None]) -> None:
 
 async def _attempt_either_version(spec: ProbeSpec, timeout: float) -> None:
     """The probe's own fields are sent over HTTP/2 only, once that is found to be spoken: as in the reference."""
-    bare = replace(spec, headers=())
+    bare = spec._replace(headers=())
     try:
         await _within(timeout, _probe_http(bare, http2=True))
     except NotReadyError as failure:

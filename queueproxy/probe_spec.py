@@ -7,9 +7,8 @@ eager mode: try again and again until the app is ready; otherwise one attempt an
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from upwell.ports import ConfigError, PortMap
 
@@ -28,8 +27,7 @@ class ProbeKind(Enum):
     NONE = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeSpec:
+class ProbeSpec(NamedTuple):
     """One probe."""
 
     kind: ProbeKind

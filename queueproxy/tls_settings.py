@@ -6,8 +6,7 @@ variables name them.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from upwell.ports import ConfigError
 from upwell.tls.settings import TlsOptions, tls_options, tls_variables
@@ -30,13 +29,12 @@ METRICS_VARIABLES: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TlsSettings:
+class TlsSettings(NamedTuple):
     """The files, and how to serve with them."""
 
     certificate: str
     key: str
-    options: TlsOptions = field(default_factory=TlsOptions)
+    options: TlsOptions = TlsOptions()
 
 
 def find_tls(env: Mapping[str, str]) -> TlsSettings | None:
@@ -66,8 +64,8 @@ def find_metrics_tls(env: Mapping[str, str]) -> TlsSettings | None:
         if not (env.get(ca_file) and env.get(cert)):
             raise ConfigError(f'{auth}="{wanted}": needs {cert}, {key} and {ca_file} besides')
         required = wanted == "require"
-        options = replace(
-            options, client_certificates="require" if required else "optional", client_authorities=env[ca_file]
+        options = options._replace(
+            client_certificates="require" if required else "optional", client_authorities=env[ca_file]
         )
     return TlsSettings(certificate=env[cert], key=env[key], options=options) if env.get(cert) else None
 

@@ -8,8 +8,8 @@ UpstreamFailure        handed to the application, never raised: what happened to
 FetchError             raised by `Engine.fetch`
 """
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 __all__ = [
     "BadRequestError",
@@ -61,8 +61,7 @@ class FailureKind(Enum):
     """The next hop answered that it could not pass the request to its own upstream (`Upwell-Error: …; unsent`)."""
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamFailure:
+class UpstreamFailure(NamedTuple):
     """One attempt failed before anything reached the client."""
 
     kind: FailureKind

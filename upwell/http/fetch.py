@@ -6,8 +6,7 @@ failures are the same ones, and a probe takes the way that a request takes.
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from upwell.http.errors import FetchError, Outcome, UpstreamFailure
 from upwell.http.exchange import Exchange
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["FetchResult", "FetchSide", "Fetcher"]
 
 
-@dataclass(frozen=True, slots=True)
-class FetchResult:
+class FetchResult(NamedTuple):
     """An answer."""
 
     status: int

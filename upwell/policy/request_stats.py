@@ -8,13 +8,12 @@ and the proxied figures, because the autoscaler subtracts the latter: the activa
 Source: Knative's request statistics (contract: queue-proxy.md 9).
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["RequestStats", "StatsReport"]
 
 
-@dataclass(frozen=True, slots=True)
-class StatsReport:
+class StatsReport(NamedTuple):
     """The figures of one reporting period."""
 
     average_concurrency: float = 0.0

@@ -5,8 +5,7 @@ it is an endpoint the exporter reads it itself.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from upwell.ports import ConfigError
 
@@ -21,8 +20,7 @@ VARIABLES: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetricsExport:
+class MetricsExport(NamedTuple):
     """A collector that metrics are pushed to."""
 
     protocol: str

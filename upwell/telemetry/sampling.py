@@ -6,8 +6,7 @@ The share is taken by the trace id's lower half, so that every hop that samples 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from upwell.ports import ConfigError
 
@@ -25,8 +24,7 @@ _NAMED: Final[Mapping[str, tuple[bool, float | None]]] = {
 """Whether the caller's word counts, and the rate; None: OTEL_TRACES_SAMPLER_ARG."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sampler:
+class Sampler(NamedTuple):
     """A rule."""
 
     rate: float

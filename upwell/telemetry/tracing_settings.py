@@ -4,8 +4,7 @@ The protocols are Knative's, and `zipkin`, which Knative had once and its users 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from upwell.ports import ConfigError
 from upwell.telemetry.sampling import Sampler, read_sampler
@@ -24,8 +23,7 @@ VARIABLES: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TracingSettings:
+class TracingSettings(NamedTuple):
     """Where spans go, and which."""
 
     protocol: str

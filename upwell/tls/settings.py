@@ -5,8 +5,7 @@ use; OpenSSL has its own for those of TLS 1.2, and those of TLS 1.3 cannot be ch
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from upwell.ports import ConfigError
 
@@ -51,8 +50,7 @@ SUITES: Final[Mapping[str, str]] = {
 """OpenSSL's names of the suites; empty for those of TLS 1.3."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TlsOptions:
+class TlsOptions(NamedTuple):
     """How to serve TLS."""
 
     minimum: str = "1.3"
