@@ -154,7 +154,9 @@ class Collection:
         stable, panic = self._windows(metric)
         newest, values = stable.contents()
         if values and newest < at <= until:
-            mean = sum(values) / len(values)
+            # Of what the window still holds by then: a load that ended long before must not come back.
+            held = values[max(0, math.floor(at) - newest - (math.ceil(self.spec.stable_window) - len(values))) :]
+            mean = sum(held) / len(held) if held else values[-1]
             for second in range(newest + 1, math.floor(at)):
                 stable.record(second, mean)
                 panic.record(second, mean)

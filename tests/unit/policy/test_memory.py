@@ -40,6 +40,20 @@ def test_the_seconds_until_the_first_report_are_no_silence_and_later_ones_are() 
     assert late.averages("concurrency", NOW + 30) == Averages(15, 30)
 
 
+def test_a_load_that_leaves_the_window_meanwhile_does_not_come_back_with_the_seconds_that_are_made_up_for() -> None:
+    before = Collection(CollectionSpec(6, 6))
+    for second, load in enumerate((30, 8, 8, 8, 8, 8)):
+        before.record(NOW - 6 + second, Stat("pod", load))
+    memory = recall(remember(before, "concurrency", DeciderState(), NOW))
+    assert memory is not None
+    fresh = Collection(CollectionSpec(6, 6))
+    memory.replay(fresh, NOW)
+
+    fresh.record(NOW + 1, Stat("pod", 8))
+
+    assert fresh.averages("concurrency", NOW + 1) == Averages(8, 8)
+
+
 def test_a_quiet_revision_leaves_nothing() -> None:
     assert remember(loaded(0), "concurrency", DeciderState(), NOW) is None
 
