@@ -114,6 +114,8 @@ async def _run(config: QueueProxyConfig) -> None:
             await _serve(engine, handler, sockets[config.tls_port], certificates.context)
             background.append(tasks.create_task(certificates.follow(), name="certificates"))
         background += await _serve_observers(config, engine, observers, sockets, tasks, metrics_certificates)
+        if config.serving_port == names.PORT_H2C:
+            engine.expect_http2()
         _tell_that_we_serve(config)
 
         await signalled.wait()

@@ -191,6 +191,13 @@ class Engine:
 
         return Http2(self)
 
+    def expect_http2(self) -> None:
+        """HTTP/2 is what will be spoken: load it now, or the first request waits for that, 7 ms and more."""
+        import upwell.http.h2.downstream
+        import upwell.http.h2.pool
+        import upwell.http.h2.shared
+        import upwell.http.h2.upgrade  # noqa: F401
+
     # What the engine's parts report.
 
     def start(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
