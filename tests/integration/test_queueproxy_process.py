@@ -74,11 +74,11 @@ def test_nothing_is_loaded_that_a_sidecar_does_not_serve_with() -> None:
 def test_a_pod_for_http2_has_all_of_it_loaded_before_the_first_request() -> None:
     code = (
         "import asyncio, pkgutil, sys\n"
-        "import upwell.http, upwell.http.h2\n"
+        "import upwell.http, upwell.http.h2 as h2\n"
         "async def expect() -> None:\n"
         "    upwell.http.Engine(component=b'test').expect_http2()\n"
         "asyncio.run(expect())\n"
-        "names = ['hpack'] + [f'upwell.http.h2.{each.name}' for each in pkgutil.iter_modules(upwell.http.h2.__path__)]\n"
+        "names = ['hpack'] + [f'upwell.http.h2.{each.name}' for each in pkgutil.iter_modules(h2.__path__)]\n"
         "print([name for name in names if name not in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
