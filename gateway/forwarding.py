@@ -7,7 +7,8 @@
 
 What takes a request that waits so long is typically an activator or a sidecar that starts again, which takes about a
 second; its client sees a slow answer instead of an error. Which failures are safe to repeat is the engine's to say
-(`UpstreamFailure.retryable`). All of this runs on the loop without tasks; only a request that waits has a timer.
+(`UpstreamFailure.retryable`). All of this runs on the loop without tasks; only a request that waits has a timer. What
+routes, target and fields are for a head is found once (`gateway.planning`).
 """
 
 import asyncio
@@ -15,8 +16,8 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from gateway.balancer import Pool
-from gateway.ingress import OWN_NAMES, Backend, HostRoutes, Route, Target
 from gateway.metrics import GatewayMetrics
+from gateway.planning import Passage, Plan, Planner, PoolFinder
 from gateway.table import Table
 from upwell.http import Exchange, FailureKind, Upstream, UpstreamFailure
 from upwell.telemetry import log
@@ -38,26 +39,22 @@ class RouteSource(Protocol):
     table: Table
 
 
-class PoolSource(Protocol):
+class PoolSource(PoolFinder, Protocol):
     """What the request path needs of the balancer."""
-
-    def pool(self, backend: Backend) -> Pool: ...
 
     def on_change(self, callback: Callable[[Pool], None]) -> None: ...
 
 
 class _Visit:
-    """What the gateway knows about one exchange."""
+    """What is known about an exchange that did not find its endpoint at once; others have their Passage alone."""
 
     __slots__ = ("add", "deadline", "failure", "host", "pause", "pool", "remove", "timer", "tried")
 
-    def __init__(
-        self, pool: Pool, host: bytes | None, remove: frozenset[bytes], add: tuple[tuple[bytes, bytes], ...]
-    ) -> None:
-        self.pool = pool
-        self.host = host
-        self.remove = remove
-        self.add = add
+    def __init__(self, passage: Passage) -> None:
+        self.pool = passage.pool
+        self.host = passage.host
+        self.remove = passage.remove
+        self.add = passage.add
         self.tried = _NONE
         self.failure = ""
         self.deadline = 0.0
@@ -95,6 +92,7 @@ class Forwarding:
         self._waiting_max = waiting_max
         self._access_log = access_log
         self._is_ready = is_ready
+        self._planner = Planner(pools)
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[Pool, dict[Exchange, None]] = {}
         self.waiting = 0
@@ -104,28 +102,21 @@ class Forwarding:
     # What the engine reports.
 
     def request_received(self, exchange: Exchange) -> None:
-        request = exchange.request
-        entry = self._routes.table.find(request.host)
-        if entry is None or (self._public_only and not entry.public):
-            self._no_such_host(exchange)
-            return
-        if request.get(b"k-network-hash") == b"override" and request.get(b"k-network-probe") == b"probe":
-            # An ingress prober asks which version of the Ingress is served here.
-            exchange.respond(200, ((b"K-Network-Hash", entry.hash),))
-            return
-        route = entry.match(request.target, request)
-        if route is None:
-            self._no_such_path(exchange)
-            return
-        visit = self._visit(exchange, route)
-        if exchange.context is not None:
-            visit.continues(exchange.context)
-        exchange.context = visit
+        plan: Plan | None = exchange.request.note
+        if plan is None or plan.version != self._routes.table.version:
+            plan = self._planned(exchange)
+            if plan is None:
+                return
+        passage = exchange.context = plan.choose()
         exchange.retry_unsent = True
-        self._attempt(exchange, visit)
+        upstream = passage.pool.choose()
+        if upstream is None:
+            self._attempt(exchange, _visit(exchange))
+        else:
+            exchange.forward(upstream, host=passage.host, remove=passage.remove, add=passage.add)
 
     def upstream_failed(self, exchange: Exchange, failure: UpstreamFailure) -> None:
-        visit: _Visit = exchange.context
+        visit = _visit(exchange)
         visit.failure = failure.message
         if not failure.retryable:
             self._give_up(exchange, visit, b"upstream-failed")
@@ -139,47 +130,46 @@ class Forwarding:
         self._attempt(exchange, visit)
 
     def exchange_ended(self, exchange: Exchange) -> None:
-        visit: _Visit | None = exchange.context
+        known: Passage | _Visit | None = exchange.context
         seconds = self._loop.time() - exchange.started
-        if visit is not None:
-            if visit.timer is not None:
-                self._leave(exchange, visit)
-            visit.pool.metrics.ended(exchange.status, seconds)
+        if known is not None:
+            if isinstance(known, _Visit) and known.timer is not None:
+                self._leave(exchange, known)
+            known.pool.metrics.ended(exchange.status, seconds)
         if self._access_log:
-            self._log(exchange, visit, seconds)
+            self._log(exchange, known, seconds)
 
     # Where to.
 
-    def _visit(self, exchange: Exchange, route: Route) -> _Visit:
-        target = route.choose()
-        if route.rewrite_host:
-            return self._rewritten(exchange, route, target)
-        forwarded_host = (b"X-Forwarded-Host", exchange.request.host)
-        return _Visit(self._pools.pool(target.backend), None, target.remove, (*target.add, forwarded_host))
-
-    def _rewritten(self, exchange: Exchange, route: Route, target: Target) -> _Visit:
-        """A host that stands for another one, as a DomainMapping's does for a Service's.
-
-        Where that other host is one of ours, its routes are followed here: its backend would be this gateway again.
-        """
+    def _planned(self, exchange: Exchange) -> Plan | None:
+        """The plan for its head, made anew; None where it has been answered."""
         request = exchange.request
-        entry: HostRoutes | None = self._routes.table.find(route.rewrite_host)
-        further = entry.match(request.target, request) if entry is not None else None
-        remove, add = target.remove, target.add
-        if further is not None and not further.rewrite_host:
-            target = further.choose()
-            kept = tuple(field for field in add if field[0].lower() not in target.remove)
-            remove, add = remove | target.remove, (*target.add, *kept)
-        add = (*add, (b"X-Forwarded-Host", request.host))
-        return _Visit(self._pools.pool(target.backend), route.rewrite_host, remove | OWN_NAMES, add)
+        table = self._routes.table
+        entry = table.find(request.host)
+        if entry is None or (self._public_only and not entry.public):
+            self._no_such_host(exchange)
+            return None
+        if request.get(b"k-network-hash") == b"override" and request.get(b"k-network-probe") == b"probe":
+            # An ingress prober asks which version of the Ingress is served here.
+            exchange.respond(200, ((b"K-Network-Hash", entry.hash),))
+            return None
+        route = entry.match(request.target, request)
+        if route is None:
+            self._no_such_path(exchange)
+            return None
+        return self._planner.plan(table, route, request)
 
     # Again, and waiting.
 
     def _attempt(self, exchange: Exchange, visit: _Visit) -> None:
         if visit.pool.dropped:
             # Its route has changed meanwhile, perhaps to where it can be served.
-            self.request_received(exchange)
-            return
+            plan = self._planned(exchange)
+            if plan is None:
+                return
+            changed = _Visit(plan.choose())
+            changed.continues(visit)
+            visit = exchange.context = changed
         upstream = visit.pool.choose(visit.tried) if len(visit.tried) < ATTEMPTS_IN_A_ROW else None
         if upstream is None:
             self._wait(exchange, visit)
@@ -252,7 +242,7 @@ class Forwarding:
         error = (b"Upwell-Error", b"gateway; reason=" + reason)
         exchange.respond(status, (PLAIN, error, *headers), text.encode("latin-1", "replace") + b"\n")
 
-    def _log(self, exchange: Exchange, visit: _Visit | None, seconds: float) -> None:
+    def _log(self, exchange: Exchange, known: Passage | _Visit | None, seconds: float) -> None:
         # Never a query: it may hold secrets.
         request = exchange.request
         upstream = exchange.upstream
@@ -266,7 +256,16 @@ class Forwarding:
             duration_ms=round(seconds * 1000, 3),
             request_bytes=exchange.request_bytes,
             response_bytes=exchange.response_bytes,
-            backend=str(visit.pool.backend) if visit is not None else "",
+            backend=str(known.pool.backend) if known is not None else "",
             endpoint=upstream.authority.decode() if upstream is not None else "",
             attempts=exchange.attempts,
         )
+
+
+def _visit(exchange: Exchange) -> _Visit:
+    """What is known about an exchange that needs more than its passage from now on."""
+    known: Passage | _Visit = exchange.context
+    if isinstance(known, _Visit):
+        return known
+    visit = exchange.context = _Visit(known)
+    return visit

@@ -1,8 +1,8 @@
 """Keeps the routing table in step with the Ingress objects of our class.
 
-Changes are gathered for one turn of the loop and compiled into one new table, so the first ten thousand objects cost
-one copy and not ten thousand. An object that cannot be served keeps the routes of its last good generation, and the
-reason is kept for its status.
+Changes are gathered for one turn of the loop and put into the table together, so that what was kept of it (see
+`gateway.planning`) is made anew once for all of them. An object that cannot be served keeps the routes of its last
+good generation, and the reason is kept for its status.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ LOG: Final = log.get("routes")
 
 
 class Routes:
-    """The current table, and which generation of which object it serves."""
+    """The table, and which generation of which object it serves."""
 
     def __init__(self, ingresses: Informer, ingress_class: str) -> None:
         """`ingresses` is an informer on Ingress objects, run by the caller."""
@@ -64,9 +64,10 @@ class Routes:
             except ObjectError as error:
                 self.rejected[key] = (int(obj["metadata"].get("generation") or 0), error)
                 LOG.warning("an ingress cannot be served", ingress=str(key), error=str(error))
-        before, self.table = self.table, self.table.updated(updates)
+        before = {key: self.table.ingresses.get(key) for key in updates}
+        self.table.change(updates)
         for key, routes in updates.items():
-            self._tell_unused(before.ingresses.get(key), routes)
+            self._tell_unused(before[key], routes)
         for key, obj in changed.items():
             if obj is not None:
                 self._tell_served(key)

@@ -1,4 +1,4 @@
-"""The table: one look-up, immutable, fair about hosts that several objects want."""
+"""The table: one look-up, changed in one piece, fair about hosts that several objects want."""
 
 import pytest
 
@@ -9,7 +9,9 @@ from upwell.api.objects import Key, Object, key_of
 
 
 def table_of(*objects: Object) -> Table:
-    return Table().updated({key_of(obj): compile_ingress(obj) for obj in objects})
+    table = Table()
+    table.change({key_of(obj): compile_ingress(obj) for obj in objects})
+    return table
 
 
 def backend(table: Table, host: bytes) -> str | None:
@@ -33,24 +35,30 @@ def test_a_host_is_found_however_it_is_written(sent: bytes, normal: bytes) -> No
     assert normal_host(sent) == normal
 
 
-def test_a_new_table_leaves_the_old_one_as_it_was() -> None:
-    old = table_of(simple("a", "a.example", "a"), simple("b", "b.example", "b"))
+def test_a_change_touches_its_own_hosts_and_what_was_found_before_stays_as_it_was() -> None:
+    table = table_of(simple("a", "a.example", "a"), simple("b", "b.example", "b"), simple("c", "c.example", "c"))
+    found, other, version = table.find(b"a.example"), table.find(b"c.example"), table.version
     changed = simple("a", "a2.example", "a2")
-    new = old.updated({key_of(changed): compile_ingress(changed), Key("default", "b"): None})
+    table.change({key_of(changed): compile_ingress(changed), Key("default", "b"): None})
 
-    assert (backend(old, b"a.example"), backend(old, b"b.example")) == ("a", "b")
-    assert (backend(new, b"a.example"), backend(new, b"b.example"), backend(new, b"a2.example")) == (None, None, "a2")
-    assert list(new.ingresses) == [key_of(changed)]
+    assert (backend(table, b"a.example"), backend(table, b"b.example")) == (None, None)
+    assert backend(table, b"a2.example") == "a2"
+    assert found is not None
+    assert found.routes[0].choose().backend.service == "a"
+    assert table.find(b"c.example") is other
+    assert sorted(table.ingresses) == [key_of(changed), Key("default", "c")]
+    assert table.version > version
 
 
 def test_the_older_object_keeps_a_host_and_the_younger_gets_it_after() -> None:
     older = simple("z", "a.example", "older", creationTimestamp="2024-01-01T00:00:00Z")
     younger = simple("a", "a.example", "younger", creationTimestamp="2024-01-02T00:00:00Z")
     for objects in ((older, younger), (younger, older)):
-        table = table_of(*objects)
-        assert backend(table, b"a.example") == "older"
-        assert backend(table.updated({key_of(younger): None}), b"a.example") == "older"
-        assert backend(table.updated({key_of(older): None}), b"a.example") == "younger"
+        for gone, left in ((younger, "older"), (older, "younger")):
+            table = table_of(*objects)
+            assert backend(table, b"a.example") == "older"
+            table.change({key_of(gone): None})
+            assert backend(table, b"a.example") == left
 
 
 def test_a_host_that_two_want_follows_changes_of_either() -> None:
@@ -58,9 +66,9 @@ def test_a_host_that_two_want_follows_changes_of_either() -> None:
     younger = simple("b", "a.example", "younger", creationTimestamp="2024-01-02T00:00:00Z")
     table = table_of(older, younger)
     newer = simple("a", "a.example", "older-2", creationTimestamp="2024-01-01T00:00:00Z")
-    table = table.updated({key_of(newer): compile_ingress(newer)})
+    table.change({key_of(newer): compile_ingress(newer)})
     assert backend(table, b"a.example") == "older-2"
 
-    table = table.updated({key_of(older): None, key_of(younger): None})
+    table.change({key_of(older): None, key_of(younger): None})
     assert table.hosts == {}
     assert table._claims == {}

@@ -30,7 +30,7 @@ def test_changes_in_any_order_end_in_the_same_table(batches: list[list[tuple[str
                 rules = rule(*sorted(hosts), paths=[path(split(name))])
                 routes = compile_ingress(ingress(name, rules, creationTimestamp=created))
             changes[Key("default", name)] = routes
-        table = table.updated(changes)
+        table.change(changes)
         for key, routes in changes.items():
             there.pop(key, None)
             if routes is not None:
