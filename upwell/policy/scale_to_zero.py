@@ -11,9 +11,8 @@ times are durations that are passed in. Source: contract, autoscaler.md 8.1 and 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from upwell.policy.decider import UNKNOWN_SCALE
 from upwell.policy.resolution import Settings
@@ -52,8 +51,7 @@ PROXY_RECHECK: Final = 3.0
 """Seconds until a revision that is on its way to the activator is looked at again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Situation:
+class Situation(NamedTuple):
     """Where a revision stands."""
 
     activity: Activity
@@ -69,8 +67,7 @@ class Situation:
     """What the workload is set to now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What to do now."""
 
     scale: int

@@ -49,6 +49,12 @@ class Window(ABC):
             if bucket < self._first:
                 self._first = bucket
             if bucket > last:
+                if bucket - last == 1 < self._length:  # what nearly all are: the oldest bucket makes room
+                    slot, buckets = bucket % self._size, self._buckets
+                    self._total = self._total - buckets[slot] + value
+                    buckets[slot] = value
+                    self._last = bucket
+                    return
                 self._advance(bucket)
         self._buckets[bucket % self._size] += value
         self._total += value

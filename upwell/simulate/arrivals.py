@@ -13,8 +13,6 @@ from typing import Final
 
 __all__ = ["MINUTE", "SpreadArrivals"]
 
-_DOUBTFUL: Final = 0.01
-
 MINUTE: Final = 60.0
 
 
@@ -23,6 +21,7 @@ class SpreadArrivals:
 
     def __init__(self, counts: Sequence[int]) -> None:
         self.counts = counts
+        self._minutes = len(counts)
         self._before = list(accumulate(counts, initial=0))
         """Arrivals before each minute."""
         areas = (MINUTE * before + MINUTE / 2 * count for before, count in zip(self._before, counts, strict=False))
@@ -34,25 +33,27 @@ class SpreadArrivals:
         minute = int(t // MINUTE)
         if minute < 0:
             return 0
-        if minute >= len(self.counts):
+        if minute >= self._minutes:
             return self._before[-1]
-        return self._before[minute] + _arrived(t - minute * MINUTE, self.counts[minute])
+        count = self.counts[minute]
+        return self._before[minute] + _arrived(t - minute * MINUTE, count) if count else self._before[minute]
 
-    def next_after(self, t: float) -> float | None:
-        """When the first request at t or later arrives."""
+    def next_before(self, t: float, end: float) -> float | None:
+        """When the first request at t or later arrives, if that is before `end`."""
         minute = max(0, int(t // MINUTE))
-        while minute < len(self.counts):
+        while minute < self._minutes and minute * MINUTE < end:
             count = self.counts[minute]
             if count:
                 place = _arrived(max(0.0, t - minute * MINUTE), count)
                 if place < count:
-                    return max(t, minute * MINUTE + (place + 0.5) * MINUTE / count)
+                    found = max(t, minute * MINUTE + (place + 0.5) * MINUTE / count)
+                    return found if found < end else None
             minute += 1
         return None
 
     def latest_before(self, t: float) -> float | None:
         """When the last request before t arrived."""
-        minute = min(int(t // MINUTE), len(self.counts) - 1)
+        minute = min(int(t // MINUTE), self._minutes - 1)
         while minute >= 0:
             count = self.counts[minute]
             arrived = min(count, _arrived(t - minute * MINUTE, count))
@@ -61,20 +62,25 @@ class SpreadArrivals:
             minute -= 1
         return None
 
-    def in_service(self, begin: float, end: float, duration: float) -> float:
-        """How many are in service on average between two times, when each takes `duration` seconds from its arrival."""
+    def between(self, begin: float, end: float, duration: float) -> tuple[int, float]:
+        """How many arrive between two times, and how many are in service then on average.
+
+        Each is in service for `duration` seconds from its arrival.
+        """
+        before, by_end, over = self.by(begin), self.by(end), self.by(begin - duration)
+        if over == by_end:
+            # What would be left of the differences is rounding, and no load at all is not the same as a little.
+            return 0, 0.0
         area = self._area(end) - self._area(begin) - self._area(end - duration) + self._area(begin - duration)
-        if area < _DOUBTFUL and self.by(begin - duration) == self.by(end):
-            return 0.0  # what is left of the differences is rounding, and no load at all is not the same as a little
-        return max(0.0, area / (end - begin))
+        return by_end - before, max(0.0, area / (end - begin))
 
     def _area(self, t: float) -> float:
         """The integral of A up to t."""
         minute = int(t // MINUTE)
         if minute < 0:
             return 0.0
-        if minute >= len(self.counts):
-            return self._area_before[-1] + self._before[-1] * (t - len(self.counts) * MINUTE)
+        if minute >= self._minutes:
+            return self._area_before[-1] + self._before[-1] * (t - self._minutes * MINUTE)
         x, count = t - minute * MINUTE, self.counts[minute]
         within = 0.0
         if count:
@@ -85,4 +91,5 @@ class SpreadArrivals:
 
 def _arrived(x: float, count: int) -> int:
     """Of `count` requests in a minute, those that arrive before its second x."""
-    return max(0, math.ceil(x * count / MINUTE - 0.5))
+    arrived = math.ceil(x * count / MINUTE - 0.5)
+    return arrived if arrived > 0 else 0

@@ -17,7 +17,8 @@ from typing import Any, Final, TypeVar
 from upwell.simulate.arrivals import MINUTE
 from upwell.simulate.distributions import Distribution
 from upwell.simulate.errors import InputError
-from upwell.simulate.minutes import FunctionRun, simulate_minutes
+from upwell.simulate.function_run import FunctionRun
+from upwell.simulate.minutes import simulate_minutes
 from upwell.simulate.policy import PodModel, Policy
 from upwell.simulate.recording import Latencies, Outcome, Point, Timeline
 from upwell.simulate.requests import simulate_requests

@@ -34,7 +34,7 @@ def standing(**values: Any) -> Situation:
     usual = Situation(
         activity=ACTIVE, in_activity_for=1000, initialized=True, wants_proxy=False, proxying_for=None, replicas=1
     )
-    return dataclasses.replace(usual, **values)
+    return usual._replace(**values)
 
 
 def test_an_unknown_scale_changes_nothing() -> None:
@@ -127,13 +127,13 @@ def test_what_is_written_stays_within_the_bounds(
 
 @given(situations, st.booleans())
 def test_a_revision_in_use_is_never_taken_to_zero(situation: Situation, proven: bool) -> None:
-    active = dataclasses.replace(situation, activity=ACTIVE)
+    active = situation._replace(activity=ACTIVE)
 
     assert plan(settings(), active, 0, activator_in_path=proven).replicas != 0
 
 
 @given(situations)
 def test_without_proof_the_last_pod_never_goes(situation: Situation) -> None:
-    inactive = dataclasses.replace(situation, activity=INACTIVE)
+    inactive = situation._replace(activity=INACTIVE)
 
     assert plan(settings(), inactive, 0, activator_in_path=False).replicas is None

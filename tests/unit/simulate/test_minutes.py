@@ -6,12 +6,13 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.simulate.lab_world import pods, policy
-from upwell.simulate import minutes
 from upwell.simulate.arrivals import SpreadArrivals
+from upwell.simulate.function_run import FunctionRun
 from upwell.simulate.lab import spread, try_policies
-from upwell.simulate.minutes import FunctionRun, simulate_minutes
+from upwell.simulate.minutes import simulate_minutes
 from upwell.simulate.policy import Policy
 from upwell.simulate.requests import simulate_requests
+from upwell.simulate.stillness import Stillness
 from upwell.simulate.traces import MinuteCounts
 
 
@@ -23,7 +24,8 @@ def test_arrivals_are_evenly_spaced_in_their_minute() -> None:
     arrivals = SpreadArrivals([2, 0, 4])
 
     assert [arrivals.by(t) for t in (0, 15, 15.1, 60, 120, 127.5, 127.6, 1000)] == [0, 0, 1, 2, 2, 2, 3, 6]
-    assert [arrivals.next_after(t) for t in (0, 15, 15.1, 46, 173)] == [15, 15, 45, 127.5, None]
+    assert [arrivals.next_before(t, 200) for t in (0, 15, 15.1, 46, 173)] == [15, 15, 45, 127.5, None]
+    assert [arrivals.next_before(46, end) for end in (60, 127.5, 127.6)] == [None, None, 127.5]
     assert [arrivals.latest_before(t) for t in (15, 16, 60, 127.5, 500)] == [None, 15, 45, 45, 172.5]
 
 
@@ -35,7 +37,9 @@ def test_the_number_in_service_is_what_counting_each_request_gives(duration: flo
 
     for second in range(0, 360, 7):
         overlaps = (max(0.0, min(second + 1, t + duration) - max(second, t)) for t in times)
-        assert arrivals.in_service(second, second + 1, duration) == pytest.approx(sum(overlaps), abs=1e-6)
+        new, in_service = arrivals.between(second, second + 1, duration)
+        assert in_service == pytest.approx(sum(overlaps), abs=1e-6)
+        assert new == sum(second <= t < second + 1 for t in times)
 
 
 def test_a_request_an_hour_is_a_cold_start_an_hour() -> None:
@@ -90,7 +94,7 @@ def test_leaps_change_nothing(rate: float, tried: Policy, monkeypatch: pytest.Mo
     counts = [max(0, round(rng.gauss(rate, rate**0.5))) for _ in range(90)]
 
     leaping = run(counts, tried)
-    monkeypatch.setattr(minutes._MinuteSimulation, "_quiet_until", lambda self, t, minute: t)
+    monkeypatch.setattr(Stillness, "until", lambda self, t, minute, ready: t)
     walking = run(counts, tried)
 
     assert leaping.ready == pytest.approx(walking.ready)

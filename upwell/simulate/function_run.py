@@ -1,0 +1,46 @@
+"""What became of one function that was simulated minute by minute: sums, and a value for each minute."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+__all__ = ["QUEUE_FULL", "TIMED_OUT", "FunctionRun"]
+
+TIMED_OUT: Final = "timed out"
+QUEUE_FULL: Final = "activator's queue full"
+
+
+@dataclass(slots=True)
+class FunctionRun:
+    """What became of one function; the lists have a value per minute."""
+
+    name: str
+    requests: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    cold_starts: int = 0
+    pods_started: int = 0
+    pod_seconds: float = 0.0
+    idle_seconds: float = 0.0
+    peak_pods: int = 0
+    panics: int = 0
+    waits: defaultdict[float, float] = field(default_factory=lambda: defaultdict(float))
+    """Seconds waited, to two digits, and how many requests did; cold ones included."""
+    cold_waits: defaultdict[float, float] = field(default_factory=lambda: defaultdict(float))
+    ready: list[float] = field(default_factory=list)
+    """The average over the minute, as all that follow."""
+    starting: list[float] = field(default_factory=list)
+    concurrency: list[float] = field(default_factory=list)
+    queued: list[float] = field(default_factory=list)
+
+    def figures(self) -> Mapping[str, object]:
+        return {
+            "function": self.name,
+            "requests": self.requests,
+            "failed": self.failed.total(),
+            "cold_starts": self.cold_starts,
+            "pods_started": self.pods_started,
+            "peak_pods": self.peak_pods,
+            "pod_seconds": round(self.pod_seconds, 3),
+            "wasted_share": round(self.idle_seconds / self.pod_seconds, 6) if self.pod_seconds else 0.0,
+        }
