@@ -13,7 +13,7 @@ COMPILED_TESTS := tests/unit/http tests/unit/queueproxy tests/unit/policy tests/
 	tests/integration/test_conformance_queueproxy.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit golden integration chart fuzz bench bench-activator bench-autoscaler bench-simulate soak load chaos wheel test-compiled fmt docs crds clean
+.PHONY: help setup demo test lint unit golden integration chart fuzz bench bench-activator bench-autoscaler bench-gateway bench-simulate soak load chaos wheel test-compiled fmt docs crds clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ bench-activator: $(STAMP) ## the activator warm, cold, crowded and idle, beside 
 
 bench-autoscaler: $(STAMP) ## what deciding, collecting, scraping and waking cost, beside their targets
 	$(BIN)/python -m bench.autoscaler $(BENCH_ARGS)
+
+bench-gateway: $(STAMP) ## the gateway beside HAProxy with the same routes, and what changes of them cost; five minutes
+	$(BIN)/python -m bench.gateway $(BENCH_ARGS)
 
 bench-simulate: $(STAMP) ## an hour at 1,000 requests/s, and a day of many functions, through `upwell simulate`
 	$(BIN)/python -m bench.simulate $(BENCH_ARGS)

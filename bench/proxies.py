@@ -34,7 +34,9 @@ __all__ = [
     "backend",
     "direct",
     "free_port",
+    "gateway",
     "haproxy",
+    "haproxy_with",
     "install",
     "nghttpx",
     "peer_app",
@@ -44,7 +46,7 @@ __all__ = [
 PROXY_CORE, LOAD_CORE = 0, 1
 START_SECONDS = 10.0
 HEALTHY_SECONDS = 60.0
-"""An activator reads everything that the cluster has first."""
+"""An activator or a gateway reads everything that the cluster has first."""
 BODY = "x" * 48
 """The short answer."""
 _BUFFER = 16_384
@@ -153,7 +155,14 @@ def peer_app(folder: Path, peer: str) -> Iterator[Target]:
 def haproxy(folder: Path, behind: Target) -> Iterator[Target]:
     """HAProxy in front of the app, with one thread."""
     port = free_port()
-    with _haproxy(folder, "HAProxy", PROXY_CORE, port, _PROXY.format(port=port, backend=behind.port)) as target:
+    with haproxy_with(folder, port, _PROXY.format(port=port, backend=behind.port)) as target:
+        yield target
+
+
+@contextmanager
+def haproxy_with(folder: Path, port: int, sections: str) -> Iterator[Target]:
+    """HAProxy with one thread and these frontends and backends, one of which listens on `port`."""
+    with _haproxy(folder, "HAProxy", PROXY_CORE, port, sections) as target:
         yield target
 
 
@@ -204,22 +213,38 @@ def activator(folder: Path, kubeconfig: Path, settings: Mapping[str, str] | None
         **(settings or {}),
     }
     with _process([sys.executable, "-m", "activator"], "activator", PROXY_CORE, port, folder, env) as target:
-        _await_healthy(port)
+        _await_healthy("activator", port, "/")
         yield replace(target, metrics_port=metrics)
 
 
-def _await_healthy(port: int) -> None:
+@contextmanager
+def gateway(folder: Path, kubeconfig: Path, name: str = "gateway") -> Iterator[Target]:
+    """The gateway on the cluster of `kubeconfig`, once it knows every route."""
+    port, metrics = free_port(), free_port()
+    env = {
+        **os.environ,
+        "KUBECONFIG": str(kubeconfig),
+        "UPWELL_BIND_HOST": "127.0.0.1",
+        "UPWELL_LOG_LEVEL": "error",
+        "UPWELL_PORT_MAP": f"8080={port},8443={free_port()},9090={metrics}",
+    }
+    with _process([sys.executable, "-m", "gateway"], name, PROXY_CORE, metrics, folder, env) as target:
+        _await_healthy("gateway", metrics, "/healthz")
+        yield replace(target, port=port, metrics_port=metrics)
+
+
+def _await_healthy(name: str, port: int, path: str) -> None:
     deadline = time.monotonic() + HEALTHY_SECONDS
     while time.monotonic() < deadline:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         try:
-            connection.request("GET", "/", headers={"User-Agent": "kube-probe/1.34"})
+            connection.request("GET", path, headers={"User-Agent": "kube-probe/1.34"})
             if connection.getresponse().status == 200:
                 return
         finally:
             connection.close()
         time.sleep(0.02)
-    raise UnmeasuredError(f"the activator is not healthy after {HEALTHY_SECONDS:.0f} s")
+    raise UnmeasuredError(f"the {name} is not healthy after {HEALTHY_SECONDS:.0f} s")
 
 
 def direct(behind: Target) -> Target:

@@ -1,8 +1,9 @@
 """wrk as the client: as many requests as it can over some keep-alive connections, with a browser's headers."""
 
+import os
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.contest import Turn
@@ -31,15 +32,23 @@ HEADERS = (
 """With Host, which the client adds, thirteen."""
 
 
-def wrk(target: Target, seconds: int, connections: int, script: str = "", headers: Sequence[str] = HEADERS) -> Turn:
-    """One turn; whatever was answered counts. `script` is a file of Lua beside this one."""
+def wrk(
+    target: Target,
+    seconds: int,
+    connections: int,
+    script: str = "",
+    headers: Sequence[str] = HEADERS,
+    settings: Mapping[str, str] | None = None,
+) -> Turn:
+    """One turn; whatever was answered counts. `script` is a file of Lua beside this one, `settings` its environment."""
     command = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s"]
     for header in headers:
         command += ["-H", header]
     if script:
         command += ["-s", str(Path(__file__).with_name(script))]
     command.append(f"http://127.0.0.1:{target.port}{PATH}")
-    output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds + 30).stdout
+    env = {**os.environ, **(settings or {})}
+    output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds + 30, env=env).stdout
     requests = re.search(r"(\d+) requests in", output)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
     if requests is None or rate is None:
