@@ -4,7 +4,9 @@ Beside the metrics, on the same port. A replica answers for the revisions that i
 does, or none. `?namespace=NAME` narrows the list.
 """
 
-from typing import Any
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -14,8 +16,12 @@ from autoscaler.pods import Pods
 from autoscaler.timeline import Timeline
 from upwell.api.objects import Key
 from upwell.policy.decider import Decision
+from upwell.telemetry.server import answer_in_slices
 
 __all__ = ["Inspection"]
+
+SLICE: Final = 200
+"""Revisions."""
 
 
 class Inspection:
@@ -32,10 +38,19 @@ class Inspection:
             web.get("/revisions/{namespace}/{name}", self._show),
         ]
 
-    async def _list(self, request: web.Request) -> web.Response:
+    async def _list(self, request: web.Request) -> web.StreamResponse:
         wanted = request.query.get("namespace", "")
         found = sorted(self._deciders.all(), key=lambda decider: decider.key)
-        return web.json_response([self._summary(one) for one in found if wanted in ("", one.key.namespace)])
+        chosen = [decider for decider in found if wanted in ("", decider.key.namespace)]
+        return await answer_in_slices(request, self._listed(chosen), "application/json")
+
+    def _listed(self, chosen: Sequence[Decider]) -> Iterator[bytes]:
+        """The JSON list of their summaries, some milliseconds' worth of them at a time."""
+        yield b"["
+        for start in range(0, len(chosen), SLICE):
+            part = json.dumps([self._summary(decider) for decider in chosen[start : start + SLICE]])
+            yield (", " if start else "").encode() + part[1:-1].encode()
+        yield b"]"
 
     async def _show(self, request: web.Request) -> web.Response:
         key = Key(request.match_info["namespace"], request.match_info["name"])

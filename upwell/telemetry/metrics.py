@@ -4,6 +4,7 @@
     requests = registry.counter("upwell_requests", "Requests served.", ("code",))
     requests.labels("200").inc()
     body = registry.render()                                    # served with CONTENT_TYPE
+    for part in registry.slices(): ...                          # the same bit by bit, where there may be much of it
 
 Counting is one addition; keep the child that `labels` returns where the label values are known beforehand. A metric
 that is known elsewhere already (a queue's length, say) is registered with `gauge_from` and read at the scrape.
@@ -23,6 +24,8 @@ __all__ = ["CONTENT_TYPE", "LATENCY_BOUNDS", "Counter", "Family", "Gauge", "Hist
 CONTENT_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
 LATENCY_BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 """Seconds; the bucket boundaries of the contract (queue-proxy.md 10.1)."""
+SLICE: Final = 1000
+"""Metrics that are written in one go: some milliseconds, up to ten when their lines are made for the first time."""
 
 Labels = Sequence[tuple[str, str]]
 Kind = Literal["counter", "gauge", "histogram"]
@@ -123,8 +126,8 @@ class Family(Generic[Child]):
         self.children: dict[tuple[str, ...], Child] = {}
         self._make: Callable[[], Child] = make
         self.fixed = tuple(fixed)
-        self._templates: dict[tuple[str, ...], list[str]] = {}
-        """Each child's lines in pieces, the values at the odd places."""
+        self._templates: dict[tuple[str, ...], tuple[str, ...]] = {}
+        """Each child's lines in pieces, the values at the odd places; tuples, which a full collection leaves out."""
 
     def labels(self, *values: str) -> Child:
         """The metric with these label values, made at the first call."""
@@ -141,13 +144,16 @@ class Family(Generic[Child]):
         self._templates.pop(values, None)
 
     def lines(self) -> Iterator[bytes]:
-        """All samples in Prometheus' text format, those of each child together."""
-        for values, child in self.children.items():
+        """All samples in Prometheus' text format, those of each child together; it may go while this is read."""
+        for values in list(self.children):
+            child = self.children.get(values)
+            if child is None:
+                continue
             template = self._templates.get(values)
             if template is None:
                 prefixes = child.prefixes(self.name, self._all_labels(values))
-                template = self._templates[values] = line_pieces(prefixes)
-            pieces = template[:]
+                template = self._templates[values] = tuple(line_pieces(prefixes))
+            pieces = list(template)
             pieces[1::2] = child.figures()
             yield "".join(pieces).encode()
 
@@ -229,12 +235,20 @@ class Registry:
 
     def render(self) -> bytes:
         """All metrics in Prometheus' text format."""
+        return b"".join(self.slices())
+
+    def slices(self) -> Iterator[bytes]:
+        """The same in parts that take a few milliseconds each; metrics may come and go in between."""
         # Encoded piece by piece: what is as large as the whole is made once, and that is half of the time.
         parts: list[bytes] = []
         for heads, metric in zip(self._headings, self.metrics, strict=True):
             parts.append(heads)
-            parts.extend(metric.lines())
-        return b"".join(parts)
+            for lines in metric.lines():
+                parts.append(lines)
+                if len(parts) >= SLICE:
+                    yield b"".join(parts)
+                    parts.clear()
+        yield b"".join(parts)
 
     def _add(self, family: Family[Child], kind: Kind) -> Family[Child]:
         self._describe(Metric(family.name, family.about, kind, family.fixed, family.lines, family.points))

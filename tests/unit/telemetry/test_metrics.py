@@ -132,6 +132,26 @@ def test_help_and_type_stand_before_the_samples() -> None:
     assert registry.render() == b"# HELP c_total Two\\nlines.\n# TYPE c_total counter\nc_total 1.0\n"
 
 
+def test_metrics_may_come_and_go_while_they_are_written_slice_by_slice() -> None:
+    registry = Registry()
+    family = registry.gauge("pods", "Pods.", ("revision",))
+    for number in range(2500):
+        family.labels(f"r{number}").set(1)
+
+    slices = registry.slices()
+    first = next(slices)
+    family.remove("r2400")
+    family.labels("new").set(1)
+    rest = list(slices)
+
+    assert len(rest) == 2, "about a thousand at a time"
+    assert first.count(b"\n") + sum(part.count(b"\n") for part in rest) == 2 + 2499
+    assert b'"r2400"' not in registry.render()
+    assert b'"new"' in registry.render()
+    family.labels("r2400")
+    assert b'revision="r2400"} 0.0' in registry.render()
+
+
 def test_prometheus_own_parser_reads_what_is_exposed() -> None:
     registry = Registry()
     registry.counter("requests", "Requests.", ("path",)).labels('a"b\\c\n').inc(2)
