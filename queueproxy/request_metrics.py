@@ -29,7 +29,14 @@ SCOPE_QUEUE: Final = "knative.dev/serving/pkg/queue"
 SCOPE_HTTP: Final = "go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 """The reference's names of the parts that measure."""
 
-Series = tuple[Histogram, Histogram, Histogram, Histogram, Histogram, Histogram]
+Key = tuple[bytes, int, bytes, tuple[int, int]]
+"""Method, status, route tag, version of HTTP."""
+Series = tuple[Histogram, Histogram, Histogram]
+
+
+def _labels(key: Key) -> tuple[str, ...]:
+    method, status, tag, version = key
+    return method.decode(), str(status), tag.decode("latin-1"), f"{version[0]}.{version[1]}"
 
 
 def _scope(name: str) -> tuple[tuple[str, str], ...]:
@@ -72,7 +79,9 @@ class RequestMetrics:
         registry.gauge_from(
             "upwell_queueproxy_client_connections", "Open client connections.", lambda: len(engine.connections)
         )
-        self._series: dict[tuple[bytes, int, bytes, tuple[int, int]], Series] = {}
+        self._series: dict[Key, Series] = {}
+        self._app_series: dict[Key, Series] = {}
+        """Of requests that the app had; those that it never had leave no series there."""
         self._tags: set[bytes] = set()
 
     def _add_contracts(self, breaker: Breaker[Exchange] | None) -> None:
@@ -127,11 +136,13 @@ class RequestMetrics:
 
     def ended(self, exchange: Exchange, total: float, in_app: float | None) -> None:
         """An exchange ended; times are seconds, `in_app` None where the app never had it."""
-        duration, request_size, response_size, invocation, client, client_size = self._series_of(exchange)
+        key = self._key_of(exchange)
+        duration, request_size, response_size = self._series.get(key) or self._new_series(key)
         duration.observe(total)
         request_size.observe(exchange.request_bytes)
         response_size.observe(exchange.response_bytes)
         if in_app is not None:
+            invocation, client, client_size = self._app_series.get(key) or self._new_app_series(key)
             self._attempts += exchange.attempts
             invocation.observe(in_app)
             client.observe(in_app)
@@ -146,23 +157,28 @@ class RequestMetrics:
     def _rejection(self, reason: str) -> Counter:
         return self._rejections.labels(reason)
 
-    def _series_of(self, exchange: Exchange) -> Series:
+    def _key_of(self, exchange: Exchange) -> Key:
         request = exchange.request
         tag = self._route_tag(request.get(TAG), request.get(DEFAULT_ROUTE))
         method = request.method if request.method in METHODS else b"_OTHER"
-        key = (method, final_status(exchange), tag, request.version)
-        series = self._series.get(key)
-        if series is None:
-            status = str(key[1])
-            values = (method.decode(), status, tag.decode("latin-1"), f"{key[3][0]}.{key[3][1]}")
-            series = self._series[key] = (
-                self._duration.labels(*values),
-                self._request_size.labels(*values),
-                self._response_size.labels(*values),
-                self._invocation.labels(status),
-                self._client_duration.labels(*values),
-                self._client_size.labels(*values),
-            )
+        return method, final_status(exchange), tag, request.version
+
+    def _new_series(self, key: Key) -> Series:
+        values = _labels(key)
+        series = self._series[key] = (
+            self._duration.labels(*values),
+            self._request_size.labels(*values),
+            self._response_size.labels(*values),
+        )
+        return series
+
+    def _new_app_series(self, key: Key) -> Series:
+        values = _labels(key)
+        series = self._app_series[key] = (
+            self._invocation.labels(str(key[1])),
+            self._client_duration.labels(*values),
+            self._client_size.labels(*values),
+        )
         return series
 
     def _route_tag(self, tag: bytes | None, default_route: bytes | None) -> bytes:

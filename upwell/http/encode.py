@@ -95,7 +95,7 @@ def _make_request_head(
         peer = b", ".join([*request.get_all(b"x-forwarded-for"), peer])
     # Without a peer the request is our own.
     ends = b"X-Forwarded-For: %b\r\n" % peer if peer else b""
-    if b"te" in fields and any(token.split(b";")[0].strip() == b"trailers" for token in request.tokens(b"te")):
+    if b"te" in fields and b"trailers" in request.tokens(b"te"):
         ends += b"TE: trailers\r\n"
     if request.upgrade is not None:
         ends += b"Connection: Upgrade\r\nUpgrade: %b\r\n" % request.upgrade

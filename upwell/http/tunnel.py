@@ -7,13 +7,25 @@ that of every exchange, and so are its deadlines: the total bound holds, and tra
 
 from typing import TYPE_CHECKING
 
+from upwell.http.message import ResponseHead
 from upwell.http.sides import DownstreamSide, UpstreamSide
 
 if TYPE_CHECKING:
     from upwell.http.engine import Engine
     from upwell.http.exchange import Exchange
 
-__all__ = ["Tunnel"]
+__all__ = ["Tunnel", "protocol_mismatch"]
+
+
+def protocol_mismatch(asked: bytes | None, answer: ResponseHead) -> str:
+    """Why this 101 does not open a tunnel for who `asked` for these protocols; empty: it does (RFC 9110, 7.8)."""
+    if asked is None:
+        return "backend switched protocols, which nobody asked for"
+    switched = answer.fields.get(b"upgrade", b"") if b"upgrade" in answer.tokens(b"connection") else b""
+    if switched and switched.lower() in [each.strip() for each in asked.lower().split(b",")]:
+        return ""
+    names = switched.decode("latin-1"), asked.decode("latin-1")
+    return 'backend tried to switch protocol "{}" when "{}" was requested'.format(*names)
 
 
 class Tunnel:

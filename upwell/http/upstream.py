@@ -19,6 +19,7 @@ from upwell.http.flow import PEER_FULL
 from upwell.http.message import Fields, ResponseHead, is_bodyless, read_response_head
 from upwell.http.states import UpstreamState
 from upwell.http.transports import has_news, unread_bytes
+from upwell.http.tunnel import protocol_mismatch
 
 if TYPE_CHECKING:
     from upwell.http.pool import Upstream
@@ -231,8 +232,9 @@ class UpstreamConnection(Connection):
             exchange.response_ended(body.trailers)
 
     def _switch_protocols(self, exchange: Exchange, head: ResponseHead, rest: bytes) -> None:
-        if exchange.request.upgrade is None or not self._request_sent:
-            self._reject("the response switches protocols, which nobody asked for")
+        mismatch = protocol_mismatch(exchange.request.upgrade, head)
+        if mismatch or not self._request_sent:
+            self._reject(mismatch or "backend switched protocols before it had the whole request")
             return
         self.state = TUNNEL
         self._tunnel = exchange.tunnel_opened(head, self)

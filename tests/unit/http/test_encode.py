@@ -72,6 +72,7 @@ def test_fields_of_the_connection_are_dropped_and_so_are_those_it_names() -> Non
 def test_te_trailers_is_all_that_remains_of_te() -> None:
     assert "TE: trailers" in forwarded("Host: a", "TE: gzip;q=0.5, Trailers")
     assert not [line for line in forwarded("Host: a", "TE: gzip") if line.startswith("TE")]
+    assert not [line for line in forwarded("Host: a", "TE: trailers;q=0.5") if line.startswith("TE")]
 
 
 def test_an_upgrade_is_asked_for_again() -> None:

@@ -1,7 +1,9 @@
 """After 101: bytes both ways until both sides have ended."""
 
+import pytest
+
 from tests.unit.http.world import Peer, World, request
-from upwell.http import Exchange, Outcome
+from upwell.http import Exchange, FailureKind, Outcome
 
 UPGRADE = request("GET /ws HTTP/1.1", "Connection: Upgrade", "Upgrade: websocket")
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-A: 1\r\n\r\n"
@@ -29,6 +31,39 @@ async def test_bytes_pass_both_ways(world: World) -> None:
     (exchange,) = world.app.exchanges
     assert (exchange.status, exchange.request_bytes, exchange.response_bytes) == (101, 23, 2)
     assert world.app.ended == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"Connection: Upgrade\r\nUpgrade: other\r\n",
+        b"Connection: Upgrade\r\nUpgrade: web\r\n",
+        b"Connection: Upgrade\r\n",
+        b"Upgrade: websocket\r\n",
+        b"",
+    ],
+    ids=["another protocol", "a part of its name", "none", "no Connection", "nothing"],
+)
+async def test_an_upstream_that_switches_to_what_was_not_asked_for_has_failed(world: World, answer: bytes) -> None:
+    client = world.client()
+    upstream = await world.exchange(client, UPGRADE)
+
+    upstream.sends(b"HTTP/1.1 101 Switching Protocols\r\n" + answer + b"\r\n")
+
+    assert [failure.kind for failure in world.app.failures] == [FailureKind.BAD_RESPONSE]
+    assert client.got.startswith(b"HTTP/1.1 502 Bad Gateway\r\n")
+    assert upstream.aborted
+    world.quiet()
+
+
+async def test_an_upstream_chooses_among_the_protocols_that_were_asked_for(world: World) -> None:
+    client = world.client()
+    asking = request("GET /ws HTTP/1.1", "Connection: Upgrade", "Upgrade: a/2, WebSocket")
+    upstream = await world.exchange(client, asking)
+
+    upstream.sends(SWITCHING)
+
+    assert client.got == PASSED_ON
 
 
 async def test_what_comes_with_the_101_belongs_to_the_tunnel(world: World) -> None:
