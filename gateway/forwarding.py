@@ -145,6 +145,8 @@ class Forwarding:
         """The plan for its head, made anew; None where it has been answered."""
         request = exchange.request
         table = self._routes.table
+        if b"k-network-hash" not in request.fields and (known := self._planner.known(table, request)) is not None:
+            return known
         entry = table.find(request.host)
         if entry is None or (self._public_only and not entry.public):
             self._no_such_host(exchange)
@@ -157,7 +159,7 @@ class Forwarding:
         if route is None:
             self._no_such_path(exchange)
             return None
-        return self._planner.plan(table, route, request)
+        return self._planner.plan(table, entry, route, request)
 
     # Again, and waiting.
 

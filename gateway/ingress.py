@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
 from gateway.split import Deck
-from upwell.api.objects import Key, Object, ObjectError, key_of, namespace_of
+from gateway.sticky import Client, Stickiness, choose_part
+from upwell.api.names import ANNOTATION_STICKINESS
+from upwell.api.objects import Key, Object, ObjectError, annotations_of, key_of, namespace_of
 
 __all__ = ["Backend", "HostRoutes", "IngressRoutes", "RequestFields", "Route", "Target", "compile_ingress"]
 
@@ -76,13 +78,24 @@ class Route:
     targets: tuple[Target, ...]
     deck: Deck | None
     """Chooses among several targets."""
+    percents: tuple[int, ...] = (100,)
+    """Of the targets, each above 0."""
+    stickiness: Stickiness | None = None
+    """What a client keeps to one of several targets by."""
 
     def matches(self, path: bytes, fields: RequestFields) -> bool:
         return path.startswith(self.path) and all(fields.get(name) == value for name, value in self.headers)
 
     def choose(self) -> Target:
-        """The target for one more request."""
+        """The target for one more request of somebody who keeps to none."""
         return self.targets[0] if self.deck is None else self.targets[self.deck.deal()]
+
+    def candidates(self, client: Client) -> tuple[tuple[Target, ...], Deck | None]:
+        """The targets that a client's requests go to, and what deals them out, if there are several."""
+        if self.stickiness is not None and (key := self.stickiness.key(client)) is not None:
+            names = [target.backend.service for target in self.targets]
+            return (self.targets[choose_part(key, list(zip(names, self.percents, strict=True)))],), None
+        return self.targets, self.deck
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +140,12 @@ def compile_ingress(obj: Object) -> IngressRoutes:
     spec = obj.get("spec") or {}
     namespace = namespace_of(obj)
     digest = _hash(obj)
+    stickiness = _stickiness(obj)
     hosts: dict[bytes, HostRoutes] = {}
     for number, rule in enumerate(_required(spec, "rules", "spec")):
         where = f"spec.rules[{number}]"
         paths = _required(_required(rule, "http", where), "paths", f"{where}.http")
-        routes = [_route(path, f"{where}.http.paths[{i}]", namespace) for i, path in enumerate(paths)]
+        routes = [_route(path, f"{where}.http.paths[{i}]", namespace, stickiness) for i, path in enumerate(paths)]
         routes.sort(key=lambda route: (-len(route.path), -len(route.headers)))
         takes_all = len(routes) == 1 and not routes[0].path and not routes[0].headers
         entry = HostRoutes(
@@ -153,7 +167,17 @@ def compile_ingress(obj: Object) -> IngressRoutes:
     )
 
 
-def _route(path: Mapping[str, Any], where: str, namespace: str) -> Route:
+def _stickiness(obj: Object) -> Stickiness | None:
+    text = annotations_of(obj).get(ANNOTATION_STICKINESS)
+    if not text:
+        return None
+    try:
+        return Stickiness.parse(text)
+    except ValueError as error:
+        raise ObjectError(f"metadata.annotations[{ANNOTATION_STICKINESS}]", str(error)) from error
+
+
+def _route(path: Mapping[str, Any], where: str, namespace: str, stickiness: Stickiness | None) -> Route:
     splits = list(enumerate(_required(path, "splits", where)))
     percents = [int(split.get("percent") or 0) for _, split in splits]
     if percents == [0]:
@@ -170,6 +194,8 @@ def _route(path: Mapping[str, Any], where: str, namespace: str) -> Route:
         str(path.get("rewriteHost") or "").encode(),
         tuple(target for target, _ in used),
         Deck([percent for _, percent in used]) if len(used) > 1 else None,
+        tuple(percent for _, percent in used),
+        stickiness if len(used) > 1 else None,
     )
 
 

@@ -4,10 +4,11 @@
 
 Clients send the same head again and again on a kept connection, and the engine gives them one `RequestHead`; what was
 found out for it (`RequestHead.note`) holds until the table changes. So the path of most requests is a comparison of
-two numbers, the card of a split, and an endpoint. Passages are shared by requests and never change.
+two numbers, the card of a split, and an endpoint. A head that is new finds the plan of its host, where nothing but the
+host decides. Passages are shared by requests and never change.
 """
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.balancer import Pool
 from gateway.ingress import OWN_NAMES, Backend, HostRoutes, Route, Target
@@ -18,6 +19,8 @@ from upwell.http import RequestHead
 __all__ = ["Passage", "Plan", "Planner", "PoolFinder"]
 
 Fields = tuple[tuple[bytes, bytes], ...]
+_HOSTS_MAX: Final = 16_384
+"""Hosts whose plan is kept at a time, half a KiB each."""
 
 
 class PoolFinder(Protocol):
@@ -60,33 +63,53 @@ class Planner:
 
     def __init__(self, pools: PoolFinder) -> None:
         self._pools = pools
+        self._by_host: dict[bytes, Plan] = {}
+        """By Host as clients write it. What the table has outgrown is replaced when it is asked for."""
 
-    def plan(self, table: Table, route: Route, request: RequestHead) -> Plan:
-        """The plan for `request`, which `route` is for; kept with its head where the next one may have the same."""
+    def known(self, table: Table, request: RequestHead) -> Plan | None:
+        """The plan for `request`, if another with its host had the same."""
+        plan = self._by_host.get(request.host)
+        if plan is None or plan.version != table.version:
+            return None
+        request.note = plan
+        return plan
+
+    def plan(self, table: Table, entry: HostRoutes, route: Route, request: RequestHead) -> Plan:
+        """The plan for `request`, which `route` of its host's is for; kept where the next one may have the same."""
         if route.rewrite_host:
             return self._rewritten(table, route, request)
+        targets, deck = route.candidates(request)
         forwarded_host = (b"X-Forwarded-Host", request.host)
         passages = tuple(
             Passage(self._pools.pool(target.backend), None, target.remove, (*target.add, forwarded_host))
-            for target in route.targets
+            for target in targets
         )
-        plan = request.note = Plan(table.version, passages, route.deck)
+        plan = request.note = Plan(table.version, passages, deck)
+        if entry.only is not None and route.stickiness is None:
+            self._keep(request.host, plan)
         return plan
+
+    def _keep(self, host: bytes, plan: Plan) -> None:
+        if len(self._by_host) >= _HOSTS_MAX:
+            self._by_host.clear()
+        self._by_host[host] = plan
 
     def _rewritten(self, table: Table, route: Route, request: RequestHead) -> Plan:
         """A host that stands for another one, as a DomainMapping's does for a Service's.
 
         Where that other host is one of ours, its routes are followed here: its backend would be this gateway again.
         """
-        target = route.choose()
+        targets, deck = route.candidates(request)
+        target = targets[0 if deck is None else deck.deal()]
         entry: HostRoutes | None = table.find(route.rewrite_host)
         further = entry.match(request.target, request) if entry is not None else None
         if further is None or further.rewrite_host:
             plan = Plan(table.version, (self._passage(route, target, target.remove, target.add, request),), None)
         else:
-            passages = tuple(self._joined(route, target, behind, request) for behind in further.targets)
-            plan = Plan(table.version, passages, further.deck)
-        if route.deck is None:  # A route that both splits and rewrites, which no DomainMapping does, is planned anew.
+            targets, deck = further.candidates(request)
+            passages = tuple(self._joined(route, target, behind, request) for behind in targets)
+            plan = Plan(table.version, passages, deck)
+        if deck is None:  # A route that both splits and rewrites, which no DomainMapping does, is planned anew.
             request.note = plan
         return plan
 

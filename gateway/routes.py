@@ -11,7 +11,7 @@ from typing import Final, cast
 
 from gateway.ingress import Backend, IngressRoutes, compile_ingress
 from gateway.table import Table
-from upwell.api.names import ANNOTATION_INGRESS_CLASS
+from upwell.api.names import ANNOTATION_INGRESS_CLASS, ANNOTATION_STICKINESS
 from upwell.api.objects import Key, Object, ObjectError, annotations_of, is_deleting, key_of, uid_of
 from upwell.cluster.informer import Informer
 from upwell.telemetry import log
@@ -79,7 +79,7 @@ class Routes:
         if before is None and after is None:
             return
         key = key_of(new if new is not None else cast("Object", old))
-        if before is not None and after is not None and _same_generation(before, after):
+        if before is not None and after is not None and _same_routes(before, after):
             # Its status was written, perhaps by somebody else: let it be looked at, and leave the routes alone.
             self._tell_served(key)
             return
@@ -98,9 +98,11 @@ class Routes:
                 callback(backend)
 
 
-def _same_generation(one: Object, other: Object) -> bool:
-    def version(obj: Object) -> tuple[str, int]:
-        return uid_of(obj), int(obj["metadata"].get("generation") or 0)
+def _same_routes(one: Object, other: Object) -> bool:
+    def version(obj: Object) -> tuple[str, int, str]:
+        # An annotation counts for no generation.
+        stickiness = annotations_of(obj).get(ANNOTATION_STICKINESS, "")
+        return uid_of(obj), int(obj["metadata"].get("generation") or 0), stickiness
 
     return version(one) == version(other)
 

@@ -10,7 +10,7 @@ from gateway.routes import Routes
 from gateway.writer import StatusWriter
 from tests.unit.cluster.fake_api import FakeApi
 from tests.unit.gateway.builders import ingress, path, rule, simple, split
-from upwell.api.names import INGRESS_CLASS
+from upwell.api.names import ANNOTATION_STICKINESS, INGRESS_CLASS
 from upwell.api.objects import Key, Object
 from upwell.api.resources import INGRESS
 from upwell.clock import FakeClock
@@ -87,6 +87,25 @@ async def test_a_field_of_the_wrong_type_is_no_reason_to_stop(story: Story) -> N
 
     assert story.ready("a") == "False"
     assert story.backend(b"b.example") == "b"
+
+
+async def test_stickiness_that_nobody_can_read_is_said_and_its_change_is_noticed(story: Story) -> None:
+    def asking(by: str) -> Object:
+        obj = ingress("a", rule("a.example", paths=[path(split("one", 50), split("two", 50))]))
+        obj["metadata"]["annotations"][ANNOTATION_STICKINESS] = by
+        return obj
+
+    await story.put(asking("sometimes"))
+    assert story.ready("a") == "False"
+    assert 'serving.upwell.dev/stickiness]: "sometimes" must be' in str(
+        story.api.objects[INGRESS, Key("default", "a")]["status"]["conditions"]
+    )
+
+    await story.put(asking("header=X-User"))
+    assert story.ready("a") == "True"
+    entry = story.routes.table.find(b"a.example")
+    assert entry is not None
+    assert entry.routes[0].stickiness is not None
 
 
 async def test_an_object_that_leaves_our_class_or_is_deleted_leaves_the_table(story: Story) -> None:
