@@ -1,8 +1,10 @@
 """The embedded API server as a plain HTTP client sees it."""
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -35,6 +37,74 @@ def _nothing_left(server: ApiServer) -> Iterator[None]:
     yield
     for path in (PODS, CONFIG_MAPS, DEPLOYMENTS, SERVICES):
         server.client.request("DELETE", path, params={"gracePeriodSeconds": "0"})
+
+
+def test_a_request_is_passed_on_to_the_port_of_a_pod_and_its_answer_back(server: ApiServer) -> None:
+    with backend() as port:
+        made = pod("asked")
+        made["metadata"]["annotations"] = {"local.upwell.dev/ports": f"9090={port}"}
+        server.create(PODS, made)
+        proxied = f"{PODS}/asked:9090/proxy"
+        early = server.client.get(f"{proxied}/x")
+        server.client.patch(
+            f"{PODS}/asked/status",
+            json={"status": {"podIP": "127.0.0.1"}},
+            headers={"Content-Type": "application/merge-patch+json"},
+        )
+
+        told = server.client.post(f"{proxied}/a%2Fb//c?x=1&y=%20", content=b"body", headers={"X-Own": "kept"})
+        missing = server.client.get(f"{proxied}/missing")
+        head = server.client.head(proxied)
+    gone = server.client.get(f"{proxied}/x")
+
+    assert (early.status_code, early.json()["message"]) == (503, 'pod "asked" has no address yet')
+    assert told.json() == {"method": "POST", "path": "/a%2Fb//c?x=1&y=%20", "own": "kept", "body": "body"}
+    assert (missing.status_code, missing.json()["path"]) == (404, "/missing")
+    assert (head.status_code, head.content) == (200, b"")
+    assert (gone.status_code, gone.json()["reason"]) == (503, "ServiceUnavailable")
+    for name, code in (("nobody:9090", 404), ("asked:http", 400), ("a:b:c:d", 400), ("ftp:asked:1", 400)):
+        assert server.client.get(f"{PODS}/{name}/proxy/").status_code == code
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
+    assert server.client.get(f"{proxied}/", headers=upgrade).status_code == 400
+    assert server.client.get(f"{CONFIG_MAPS}/asked/proxy/").status_code == 404
+
+
+@contextlib.contextmanager
+def backend() -> Iterator[int]:
+    """The port of a server that says what it was asked; 404 for /missing."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if self.headers.get("Transfer-Encoding") == "chunked":
+                while size := int(self.rfile.readline(), 16):
+                    sent += self.rfile.read(size)
+                    self.rfile.readline()
+                self.rfile.readline()
+            told = {"method": self.command, "path": self.path, "own": self.headers.get("X-Own"), "body": sent.decode()}
+            body = json.dumps(told).encode()
+            self.send_response(404 if self.path == "/missing" else 200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_POST = do_HEAD = do_GET  # noqa: N815
+
+        def log_message(self, *words: object) -> None:
+            """Nothing on stderr."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        try:
+            yield listening.server_port
+        finally:
+            listening.shutdown()
+            thread.join()
 
 
 def test_an_object_is_made_read_changed_and_deleted(server: ApiServer) -> None:

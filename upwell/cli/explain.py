@@ -14,8 +14,7 @@ __all__ = ["explain"]
 async def explain(session: Session, name: str, namespace: str, output: str, system_namespace: str) -> None:
     """Print why the revision `name`, or each revision of the service of that name, has the scale it has."""
     with api_errors(f"explain {name}", session.kubeconfig):
-        async with asking(session, system_namespace) as ask:
-            found = await _find(ask, name, namespace)
+        found = await _find(asking(session, system_namespace), name, namespace)
     if not found:
         raise CommandError(
             f"{name}: nothing in namespace {namespace} of that name is scaled by the autoscaler",

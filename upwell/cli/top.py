@@ -25,14 +25,14 @@ _QUEUED: Final = re.compile(
 async def top(session: Session, namespace: str, output: str, system_namespace: str, *, once: bool) -> None:
     """Show the revisions of `namespace`, or of all, until interrupted."""
     with api_errors("top", session.kubeconfig):
-        async with asking(session, system_namespace) as ask:
-            if output == "json":
-                print(json.dumps(await _figures(ask, namespace), indent=2))
-            elif once or not sys.stdout.isatty():
-                width = None if sys.stdout.isatty() else 160  # what a pipe has no width for
-                Console(width=width).print(_table(await _figures(ask, namespace)))
-            else:
-                await _live(ask, namespace)
+        ask = asking(session, system_namespace)
+        if output == "json":
+            print(json.dumps(await _figures(ask, namespace), indent=2))
+        elif once or not sys.stdout.isatty():
+            width = None if sys.stdout.isatty() else 160  # what a pipe has no width for
+            Console(width=width).print(_table(await _figures(ask, namespace)))
+        else:
+            await _live(ask, namespace)
 
 
 async def _live(ask: Ask, namespace: str) -> None:

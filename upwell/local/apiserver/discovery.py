@@ -16,7 +16,12 @@ __all__ = ["AGGREGATED", "aggregated", "api_group", "api_groups", "api_versions"
 
 AGGREGATED: Final = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 """The content type of the aggregated form."""
-_SUBRESOURCE_VERBS: Final = {"log": ["get"], "scale": ["get", "patch", "update"], "status": ["get", "patch", "update"]}
+_SUBRESOURCE_VERBS: Final = {
+    "log": ["get"],
+    "proxy": ["create", "delete", "get", "patch", "update"],
+    "scale": ["get", "patch", "update"],
+    "status": ["get", "patch", "update"],
+}
 _SCALE: Final = {"group": "autoscaling", "version": "v1", "kind": "Scale"}
 _KUBERNETES_MINOR: Final = 32
 

@@ -2,7 +2,7 @@
 
     StatusError                      anything that ends a request with a Status body
       made by: bad_request, not_found, unknown_resource, already_exists, conflict, invalid, expired,
-               forbidden, method_not_allowed, unsupported_media_type, internal
+               forbidden, method_not_allowed, unsupported_media_type, unavailable, internal
 
 Clients decide by `code` and `reason`, people read `message`; both are the real server's own words.
 """
@@ -28,6 +28,7 @@ __all__ = [
     "not_found",
     "qualified",
     "success",
+    "unavailable",
     "unknown_resource",
     "unsupported_media_type",
 ]
@@ -131,6 +132,10 @@ def invalid(resource: Resource, name: str, causes: Sequence[Cause]) -> StatusErr
     kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
     details: dict[str, Any] = {"name": name, **_group(resource), "kind": resource.kind, "causes": _causes(causes)}
     return StatusError(422, "Invalid", f'{kind} "{name}" is invalid: {_told(causes)}', details)
+
+
+def unavailable(message: str) -> StatusError:
+    return StatusError(503, "ServiceUnavailable", message)
 
 
 def internal(message: str) -> StatusError:

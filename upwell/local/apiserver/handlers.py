@@ -8,7 +8,7 @@ from aiohttp import web
 
 from upwell.api.objects import Object
 from upwell.api.resources import REVISION, Resource
-from upwell.local.apiserver import errors, logs
+from upwell.local.apiserver import errors, logs, proxying
 from upwell.local.apiserver.bodies import Shape, answer, read_body, shape_of
 from upwell.local.apiserver.catalog import list_kind
 from upwell.local.apiserver.deletion import DeleteOptions
@@ -54,6 +54,10 @@ class Handlers:
 
     async def handle(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
         """Answer a request on `target`; raise StatusError."""
+        if target.subresource == "proxy":
+            port = proxying.pod_port(target.name)
+            pod = self._registry.get(target.resource, target.namespace, port.pod)
+            return await proxying.pass_on(request, pod.obj, port)
         methods = self._on_object if target.name else self._on_collection
         handler = methods.get("GET" if request.method == "HEAD" else request.method)
         if handler is None or (target.subresource and request.method == "DELETE"):

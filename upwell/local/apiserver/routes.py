@@ -3,7 +3,8 @@
     /api/v1/[namespaces/NS/]PLURAL[/NAME[/SUBRESOURCE]]
     /apis/GROUP/VERSION/[namespaces/NS/]PLURAL[/NAME[/SUBRESOURCE]]
 
-A namespace itself is `/api/v1/namespaces/NAME`, and `/api/v1/namespaces/NAME/status` its subresource.
+A namespace itself is `/api/v1/namespaces/NAME`, and `/api/v1/namespaces/NAME/status` its subresource. What follows a
+pod's `/proxy` is the pod's own business (`proxying`).
 """
 
 from typing import Final, NamedTuple
@@ -34,7 +35,7 @@ def subresources(resource: Resource) -> tuple[str, ...]:
     """The subresources that `resource` has here."""
     names = []
     if resource == POD:
-        names.append("log")
+        names += ["log", "proxy"]
     if resource.has_scale:
         names.append("scale")
     if resource.has_status:
@@ -51,6 +52,8 @@ def parse_target(catalog: Catalog, path: str) -> Target:
         group, version, rest = parts[1], parts[2], parts[3:]
     else:
         raise errors.unknown_resource()
+    if rest[2:3] == [POD.plural] and rest[4:5] == ["proxy"]:
+        rest = rest[:5]
     if not all(rest):
         raise errors.unknown_resource()
     namespace = ""
