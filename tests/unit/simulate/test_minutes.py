@@ -54,7 +54,7 @@ def test_a_request_a_minute_keeps_its_pod() -> None:
     outcome = run([1] * 200)
 
     assert (outcome.cold_starts, outcome.pods_started) == (1, 1)
-    assert outcome.ready[10:200] == [1.0] * 190
+    assert list(outcome.ready[10:200]) == [1.0] * 190
 
 
 def test_steady_counts_need_load_over_target_pods() -> None:
@@ -97,7 +97,7 @@ def test_leaps_change_nothing(rate: float, tried: Policy, monkeypatch: pytest.Mo
     monkeypatch.setattr(Stillness, "until", lambda self, t, minute, ready: t)
     walking = run(counts, tried)
 
-    assert leaping.ready == pytest.approx(walking.ready)
+    assert list(leaping.ready) == pytest.approx(list(walking.ready))
     assert (leaping.cold_starts, leaping.pods_started) == (walking.cold_starts, walking.pods_started)
     assert leaping.pod_seconds == pytest.approx(walking.pod_seconds)
     assert leaping.idle_seconds == pytest.approx(walking.idle_seconds, rel=0.01, abs=5)
@@ -110,7 +110,7 @@ def test_a_revision_just_deployed_starts_with_its_initial_scale_and_is_at_zero_a
 
     assert (idle.pods_started, idle.peak_pods) == (3, 3)
     # From the first decision on the pods are halved, and the last one stays for the window of a minute.
-    assert (idle.ready[0] > 1, idle.ready[2:]) == (True, [0.0] * 18)
+    assert (idle.ready[0] > 1, list(idle.ready[2:])) == (True, [0.0] * 18)
     assert run([0] * 20, policy(initial_scale="3")).pods_started == 0
 
 
