@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
 
 from gateway.split import Deck
@@ -214,9 +215,15 @@ def _target(split: Mapping[str, Any], common: Mapping[str, str], where: str, nam
     headers = {**common, **(split.get("appendHeaders") or {})}
     return Target(
         backend,
-        OWN_NAMES | {name.lower().encode() for name in headers},
+        _names_of(frozenset(headers)),
         (*((name.encode(), str(value).encode()) for name, value in sorted(headers.items())), *OWN_FIELDS),
     )
+
+
+@lru_cache(maxsize=1024)
+def _names_of(headers: frozenset[str]) -> frozenset[bytes]:
+    """One set for all targets that set the same fields: thousands do, and the engine knows sets by their identity."""
+    return OWN_NAMES | {name.lower().encode() for name in headers}
 
 
 def _required(parent: Mapping[str, Any], name: str, where: str) -> Any:

@@ -8,10 +8,12 @@ handed over, clients meanwhile wait in the kernel's queue. Without the API serve
 """
 
 import asyncio
+import gc
 import socket
 from collections.abc import Coroutine, Mapping
 from typing import Any, Final
 
+from gateway import kept
 from gateway.admin import serving_admin
 from gateway.balancer import Balancer
 from gateway.config import VARIABLES, GatewayConfig
@@ -45,9 +47,9 @@ class Gateway:
         self._config = config
         self._client = client
         self._engine = Engine(limits=Limits(connect_timeout=CONNECT_SECONDS), component=b"gateway")
-        self._ingresses = Informer(client, INGRESS)
-        self._services = Informer(client, CORE_SERVICE)
-        self._slices = Informer(client, ENDPOINT_SLICE)
+        self._ingresses = Informer(client, INGRESS, trim=kept.ingress_trim(config.ingress_class))
+        self._services = Informer(client, CORE_SERVICE, labels=kept.PUBLIC_ONLY, trim=kept.service)
+        self._slices = Informer(client, ENDPOINT_SLICE, labels=kept.PUBLIC_ONLY, trim=kept.endpoint_slice)
         self._registry = Registry()
         metrics = GatewayMetrics(self._registry)
         self._routes = Routes(self._ingresses, config.ingress_class)
@@ -81,6 +83,8 @@ class Gateway:
             if not await _finished_before(stop, self._synced()):
                 return
             self._routes.flush()
+            gc.collect()
+            gc.freeze()  # The routes stay; a full collection that goes through ten thousand holds requests up.
             await self._listen(self._public, self._config.port)
             if self._config.local_port:
                 await self._listen(self._local, self._config.local_port)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from gateway.ingress import Backend, IngressRoutes, compile_ingress
+from gateway.kept import whole_ingress
 from gateway.table import Table
 from upwell.api.names import ANNOTATION_INGRESS_CLASS, ANNOTATION_STICKINESS
 from upwell.api.objects import Key, Object, ObjectError, annotations_of, is_deleting, key_of, uid_of
@@ -109,7 +110,7 @@ def _same_routes(one: Object, other: Object) -> bool:
 
 def _compiled(obj: Object) -> IngressRoutes:
     try:
-        return compile_ingress(obj)
+        return compile_ingress(whole_ingress(obj))
     except ObjectError:
         raise
     except (AttributeError, KeyError, TypeError, ValueError) as error:

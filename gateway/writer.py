@@ -4,6 +4,7 @@ Every gateway writes the same words about the same generation, so several of the
 writes, the others find it written.
 """
 
+from gateway.kept import whole_ingress
 from gateway.routes import Routes
 from gateway.status import rejected_status, served_status
 from upwell.api.objects import Key
@@ -51,6 +52,6 @@ class StatusWriter:
         else:
             return  # the table is about to have it, and says so
         try:
-            await apply_status(self._client, INGRESS, obj, status)
+            await apply_status(self._client, INGRESS, whole_ingress(obj), status)
         except NotFound:
             return  # deleted meanwhile
