@@ -91,6 +91,8 @@ def _parse_integer(text: str) -> int:
     if not text.isascii() or text != text.strip():
         raise ValueError("Python reads digits of other scripts and blanks; Go does not")
     digits = text.lstrip("+-")
-    if len(digits) > 1 and digits[0] == "0" and digits[1] in "01234567":
-        return int(text, 8)
-    return int(text, 0)
+    octal = len(digits) > 1 and digits[0] == "0" and digits[1] in "01234567"
+    value = int(text, 8 if octal else 0)
+    if not -(2**63) <= value < 2**63:
+        raise ValueError("Go's integers have 64 bits")
+    return value

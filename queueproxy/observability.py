@@ -84,16 +84,20 @@ def parse_observability(env: Mapping[str, str]) -> Observability:
 
 def _json_object(text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text or "{}")
+        value = json.loads(text or "null")
     except ValueError as error:
         raise ConfigError(f'{VARIABLE}="{text[:200]}": not JSON ({error})') from error
+    if value is None:  # as in Go, also for the settings in it
+        return {}
     if not isinstance(value, dict):
         raise ConfigError(f'{VARIABLE}="{text[:200]}": not a JSON object, for example {{"enableRequestLog": true}}')
     return value
 
 
 def _section(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = settings.get(key, {})
+    value = settings.get(key)
+    if value is None:
+        return {}
     if not isinstance(value, dict):
         raise ConfigError(f'{VARIABLE}: {key} is "{value}", not an object')
     return value
@@ -107,7 +111,9 @@ def _protocol(section: Mapping[str, Any], name: str, known: tuple[str, ...]) -> 
 
 
 def _switch(settings: Mapping[str, Any], key: str) -> bool:
-    value = settings.get(key, False)
+    value = settings.get(key)
+    if value is None:
+        return False
     if not isinstance(value, bool):
         raise ConfigError(f'{VARIABLE}: {key} is "{value}"; use true or false')
     return value
@@ -116,7 +122,9 @@ def _switch(settings: Mapping[str, Any], key: str) -> bool:
 def _log_template(settings: Mapping[str, Any]) -> "Template | None":
     from upwell.telemetry.log_template import DEFAULT_TEMPLATE, Template, TemplateError  # only where there is a log
 
-    text = settings.get("requestLogTemplate", DEFAULT_TEMPLATE)
+    text = settings.get("requestLogTemplate")
+    if text is None:
+        text = DEFAULT_TEMPLATE
     if not isinstance(text, str):
         raise ConfigError(f'{VARIABLE}: requestLogTemplate is "{text}", not a text')
     try:

@@ -56,8 +56,9 @@ def parse_probes(text: str, multiple: bool, ports: PortMap, *, detects_http2: bo
         raise ConfigError(f'{VARIABLE}="{text[:200]}": not JSON ({error})') from error
     entries = value if multiple else [value]
     if not (isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)):
-        wanted = "a list of probes" if multiple else "a probe, for example"
-        raise ConfigError(f'{VARIABLE}="{text[:200]}": not {wanted} {{"tcpSocket": {{"port": 8080}}}}')
+        example = '{"tcpSocket": {"port": 8080}}'
+        wanted = f"a list of probes, for example [{example}]" if multiple else f"a probe, for example {example}"
+        raise ConfigError(f'{VARIABLE}="{text[:200]}": not {wanted}')
     return tuple(_parse_probe(entry, ports, detects_http2) for entry in entries)
 
 

@@ -48,7 +48,7 @@ def _interval(env: Mapping[str, str], section: Mapping[str, Any], source: str) -
         if not (text.isascii() and text.isdigit() and 0 < int(text) < 2**31):
             raise ConfigError(f'OTEL_METRIC_EXPORT_INTERVAL="{text}": not a whole number of milliseconds above 0')
         return int(text) / 1000
-    nanoseconds = section.get("exportInterval", 0)
+    nanoseconds = section.get("exportInterval") or 0
     if isinstance(nanoseconds, bool) or not isinstance(nanoseconds, int) or nanoseconds < 0:
         raise ConfigError(
             f'{source}.exportInterval is "{nanoseconds}"; use a whole number of nanoseconds, such as 30000000000'

@@ -39,7 +39,7 @@ def read_tracing(env: Mapping[str, str], section: Mapping[str, Any], source: str
         raise ConfigError(f'{source}: tracing.protocol is "{protocol}"; use one of {", ".join(PROTOCOLS)}')
     if protocol == "none":
         return None
-    rate = section.get("samplingRate", 0)
+    rate = section.get("samplingRate") or 0
     if isinstance(rate, bool) or not isinstance(rate, int | float):
         raise ConfigError(f'{source}: tracing.samplingRate is "{rate}"; use a number from 0 to 1')
     elsewhere = env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or env.get("OTEL_EXPORTER_OTLP_ENDPOINT")

@@ -84,7 +84,7 @@ def test_integers_are_read_as_go_reads_them(text: str, value: int) -> None:
     assert read(CONTAINER_CONCURRENCY=text).container_concurrency == value
 
 
-@pytest.mark.parametrize("text", ["", "1.5", "ten", "0x", "089", "१", " 1"])
+@pytest.mark.parametrize("text", ["", "1.5", "ten", "0x", "089", "१", " 1", str(2**63)])
 def test_what_is_no_integer_is_refused(text: str) -> None:
     assert errors(CONTAINER_CONCURRENCY=text)
 
@@ -267,6 +267,13 @@ def test_a_tls_setting_that_is_not_known_is_refused(changes: dict[str, str]) -> 
     (error,) = errors(**changes)
 
     assert error.startswith(next(iter(changes)))
+
+
+@pytest.mark.parametrize(
+    "text", ["null", json.dumps(dict.fromkeys(("requestMetrics", "tracing", "runtime", "enableRequestLog")))]
+)
+def test_null_is_a_setting_that_is_not_there(text: str) -> None:
+    assert read(OBSERVABILITY_CONFIG=text).observability == read().observability
 
 
 def traced(**settings: Any) -> str:
