@@ -20,12 +20,14 @@ from upwell.api import names
 from upwell.api.objects import Object, new_object
 from upwell.api.resources import CORE_SERVICE, ENDPOINT_SLICE, INGRESS, Resource
 
-__all__ = ["ROWS", "host_of", "objects_of"]
+__all__ = ["FEW", "MANY", "ROWS", "host_of", "objects_of"]
 
 CONNECTIONS = 32
 DOMAIN = f"gateway.{names.SYSTEM_NAMESPACE}.svc.{names.CLUSTER_DOMAIN}"
 FEW, MANY = 10, 10_000
 RATE = "requests/s"
+KIB_MOST = 12
+"""So that a gateway with ten thousand routes stays under 200 MiB."""
 UNNOTICED = 1.05
 """Of the CPU time of a request: two runs of the same differ by as much."""
 
@@ -146,10 +148,12 @@ def routes(bench: Bench) -> Row:
         found = contest(targets, lambda target: varied(target, bench.seconds, FEW), bench.rounds)
     few, many = found.values()
     column = "CPU µs/request"
+    each = many.above(few, "RSS MiB") * 1024 / (MANY - FEW)
     what = f"CPU time of a request among {MANY:,} routes, of that among {FEW}"
     figures = [
         at_most(what, many.share_of(few, column), UNNOTICED),
         at_least("the same by requests/s", many.share_of(few, RATE), None),
+        at_most("KiB of memory for each route more", each, KIB_MOST, "{:.1f}", by_the_clock=False),
     ]
     return Row([*figures, _failed([few, many])], [few, many], "The same ten hosts in turn are asked for in both.")
 
