@@ -7,9 +7,9 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -66,114 +66,139 @@ async def serve(env: Mapping[str, str], stop: asyncio.Event) -> None:
     config = ActivatorConfig.from_env(env)
     client = await Client.connect(env.get("KUBECONFIG") or None)
     try:
-        await _serve(config, env, client, stop)
+        await _Process(config, env, client).run(stop)
     finally:
         await client.close()
 
 
-async def _serve(config: ActivatorConfig, env: Mapping[str, str], client: Client, stop: asyncio.Event) -> None:
-    clock = SystemClock()
-    resource = resource_attributes(config, env)
-    metrics = Metrics(resource)
-    observers = Observers(metrics, clock, server_timing=config.server_timing)
-    tracing = TracingSetup(observers, resource, env)
-    health = Health()
-    engine = Engine(limits=_limits(config), component=b"activator")
-    watched = Watched(client, config, clock)
-    endpoints, settings = watched.endpoints, watched.settings
-    sender = StatSender(
-        endpoints, config.system_namespace, config.pod_name, clock, metrics.stats_reachable, metrics.stats_errors
-    )
-    reporter = ConcurrencyReporter(config.pod_name, sender.send, clock, metrics.concurrency)
-    prober = Prober(
-        engine, clock, timeout=config.probe_timeout, frequency=config.probe_frequency, recheck=config.recheck_seconds
-    )
-    profiling = ProfilingPort(engine, config.ports, config.profiling_port)
-    visits = Visits(reporter.request_out, clock)
+class _Process:
+    """Every part, each made of those before it; `run` lets them work."""
 
-    encryption = Encryption(
-        client,
-        config.system_namespace,
-        config.tls,
-        clock,
-        lambda serving: _listen(engine, activator, config, names.PORT_TLS, serving),
-    )
-    network = Network(engine, endpoints, watched.services, encryption.secure_for, cluster_ips=config.cluster_ips)
-    network.on_change(lambda: encryption.switch(network.tls))
-    background = {
-        **watched.tasks(),
-        "reporter": reporter.run(),
-        "stat sender": sender.run(),
-        "waiting page visits": visits.run(),
-        "tracing": tracing.run(),
-        "encryption": encryption.run(),
-        "profiling": profiling.run(),
-    }
-    if config.flips and config.worker == 0:
-        background["endpoint flips"] = ServerlessServices(
-            client,
-            watched.serverless_services,
-            watched.services,
-            endpoints,
-            system_namespace=config.system_namespace,
-            identity=config.pod_name,
-            clock=clock,
-        ).run()
-    if config.workers > 1:
-        background["parent"] = workers.until_orphaned(stop)
-    room = WaitingRoom(config.queue_total // config.workers, config.queue_bytes // config.workers)
-    metrics.show_room(room)
-
-    def configure(name: str) -> None:
-        if name == config.observability_name:
-            observers.configure(settings.get(name))
-            tracing.configure(settings.get(name))
-            if config.worker == 0:
-                profiling.configure(settings.get(name))
-        elif name == NETWORK_CONFIG_MAP:
-            network.configure(settings.get(name))
-        elif name == config.logging_name:
-            log.set_level(settings.get(name).get("loglevel.activator") or config.log_level)
-
-    async def synced() -> None:
-        await watched.wait_synced()
-        await encryption.wait_synced()
-
-    async with running(background) as tasks:
-        shared = Shared(
-            engine,
-            network,
-            prober,
-            tasks,
-            reporter,
-            metrics,
-            observers,
-            visits,
+    def __init__(self, config: ActivatorConfig, env: Mapping[str, str], client: Client) -> None:
+        self._config = config
+        self._client = client
+        self._clock = clock = SystemClock()
+        resource = resource_attributes(config, env)
+        self._metrics = metrics = Metrics(resource)
+        self._observers = Observers(metrics, clock, server_timing=config.server_timing)
+        self._tracing = TracingSetup(self._observers, resource, env)
+        self._health = Health()
+        self._engine = engine = Engine(limits=_limits(config), component=b"activator")
+        self._watched = watched = Watched(client, config, clock)
+        self._sender = StatSender(
+            watched.endpoints,
+            config.system_namespace,
+            config.pod_name,
             clock,
+            metrics.stats_reachable,
+            metrics.stats_errors,
+        )
+        self._reporter = ConcurrencyReporter(config.pod_name, self._sender.send, clock, metrics.concurrency)
+        self._prober = Prober(
+            engine,
+            clock,
+            timeout=config.probe_timeout,
+            frequency=config.probe_frequency,
+            recheck=config.recheck_seconds,
+        )
+        self._profiling = ProfilingPort(engine, config.ports, config.profiling_port)
+        self._visits = Visits(self._reporter.request_out, clock)
+        self._encryption = Encryption(client, config.system_namespace, config.tls, clock, self._serve_tls)
+        self._network = Network(
+            engine, watched.endpoints, watched.services, self._encryption.secure_for, cluster_ips=config.cluster_ips
+        )
+        self._network.on_change(lambda: self._encryption.switch(self._network.tls))
+        self._room = WaitingRoom(config.queue_total // config.workers, config.queue_bytes // config.workers)
+        metrics.show_room(self._room)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop`, then drain; raise OSError when a port is taken."""
+        config, engine = self._config, self._engine
+        async with running(self._background(stop)) as tasks:
+            self._activator = activator = self._application(tasks)
+            self._watched.settings.on_change(self._configure)
+            for port in (names.PORT_HTTP, names.PORT_H2C):
+                await _listen(engine, activator, config, port)
+            admin = await _serve_metrics(self._metrics, config)
+            try:
+                await serve_until(stop, activator, self._synced, config.start_wait_seconds)
+                await drain(self._health, engine, activator, config)
+            finally:
+                activator.close()
+                await admin.cleanup()
+
+    def _background(self, stop: asyncio.Event) -> dict[str, Coroutine[Any, Any, None]]:
+        """What goes on beside the requests, by name; some of it in one of several workers only."""
+        config, watched = self._config, self._watched
+        background = {
+            **watched.tasks(),
+            "reporter": self._reporter.run(),
+            "stat sender": self._sender.run(),
+            "waiting page visits": self._visits.run(),
+            "tracing": self._tracing.run(),
+            "encryption": self._encryption.run(),
+            "profiling": self._profiling.run(),
+        }
+        if config.flips and config.worker == 0:
+            background["endpoint flips"] = ServerlessServices(
+                self._client,
+                watched.serverless_services,
+                watched.services,
+                watched.endpoints,
+                system_namespace=config.system_namespace,
+                identity=config.pod_name,
+                clock=self._clock,
+            ).run()
+        if config.workers > 1:
+            background["parent"] = workers.until_orphaned(stop)
+        return background
+
+    def _application(self, tasks: asyncio.TaskGroup) -> Activator:
+        config, watched = self._config, self._watched
+        shared = Shared(
+            self._engine,
+            self._network,
+            self._prober,
+            tasks,
+            self._reporter,
+            self._metrics,
+            self._observers,
+            self._visits,
+            self._clock,
             config.queue_limit,
-            room,
+            self._room,
             (config.worker, config.workers),
         )
-        activator = Activator(
+        return Activator(
             shared,
             watched.revisions,
             watched.autoscalers,
             watched.services,
-            endpoints,
-            health,
+            watched.endpoints,
+            self._health,
             cluster_domain=config.cluster_domain,
             self_address=lambda port_name: _own_address(config, port_name),
         )
-        settings.on_change(configure)
-        for port in (names.PORT_HTTP, names.PORT_H2C):
-            await _listen(engine, activator, config, port)
-        admin = await _serve_metrics(metrics, config)
-        try:
-            await serve_until(stop, activator, synced, config.start_wait_seconds)
-            await drain(health, engine, activator, config)
-        finally:
-            activator.close()
-            await admin.cleanup()
+
+    def _configure(self, name: str) -> None:
+        """A config map has changed."""
+        config, settings = self._config, self._watched.settings
+        if name == config.observability_name:
+            self._observers.configure(settings.get(name))
+            self._tracing.configure(settings.get(name))
+            if config.worker == 0:
+                self._profiling.configure(settings.get(name))
+        elif name == NETWORK_CONFIG_MAP:
+            self._network.configure(settings.get(name))
+        elif name == config.logging_name:
+            log.set_level(settings.get(name).get("loglevel.activator") or config.log_level)
+
+    async def _synced(self) -> None:
+        await self._watched.wait_synced()
+        await self._encryption.wait_synced()
+
+    async def _serve_tls(self, serving: ServingContext) -> list[Listener]:
+        return await _listen(self._engine, self._activator, self._config, names.PORT_TLS, serving)
 
 
 async def _listen(

@@ -94,28 +94,43 @@ class MemoryClient:
 
 
 def _revision(number: int, scraped: bool, stats_port: int) -> list[tuple[Resource, Object]]:
+    """The objects of a revision with one pod, as a controller and the autoscaler would have left them."""
     name, namespace, now = f"revision-{number:05d}", f"ns-{number % 50}", timestamp(time.time() - 600)
-    labels = {
-        names.LABEL_REVISION: name,
-        names.LABEL_REVISION_UID: name,
-        names.LABEL_CONFIGURATION: name,
-        names.LABEL_SERVICE: name,
-    }
-    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}
+    kinds = (names.LABEL_REVISION, names.LABEL_REVISION_UID, names.LABEL_CONFIGURATION, names.LABEL_SERVICE)
+    labels = dict.fromkeys(kinds, name)
     annotations = {names.ANNOTATION_CLASS: names.CLASS_KPA, names.ANNOTATION_METRIC: "concurrency"}
     if not scraped:
         annotations[names.AUTOSCALING + "target-burst-capacity"] = "-1"
+    metadata = {"labels": labels, "annotations": annotations, "uid": name, "generation": 1, "resourceVersion": "1"}
+    autoscaler = _autoscaler(namespace, name, metadata, now)
+    measured = new_metric(autoscaler, metric_spec(60, 6, f"{name}-private" if scraped else ""))
+    measured["metadata"]["uid"] = name
+    deployment = new_object(DEPLOYMENT, namespace, name, metadata={"labels": labels, "uid": name}, spec={"replicas": 1})
+    address = f"127.{1 + number // 60_000}.{number // 250 % 240}.{1 + number % 250}"
+    return [
+        (POD_AUTOSCALER, autoscaler),
+        (SERVERLESS_SERVICE, _serverless_service(namespace, name, metadata, now, scraped)),
+        (METRIC, measured),
+        (DEPLOYMENT, deployment),
+        (POD, _pod(namespace, name, labels, now, address, stats_port)),
+    ]
+
+
+def _reference(name: str) -> dict[str, str]:
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}
+
+
+def _autoscaler(namespace: str, name: str, metadata: dict[str, Any], now: str) -> Object:
     conditions = [
         {"type": kind, "status": "True", "lastTransitionTime": now}
         for kind in ("Active", "Ready", "SKSReady", "ScaleTargetInitialized")
     ]
-    metadata = {"labels": labels, "annotations": annotations, "uid": name, "generation": 1, "resourceVersion": "1"}
-    autoscaler = new_object(
+    return new_object(
         POD_AUTOSCALER,
         namespace,
         name,
         metadata=metadata,
-        spec={"protocolType": "http1", "reachability": "Reachable", "scaleTargetRef": reference},
+        spec={"protocolType": "http1", "reachability": "Reachable", "scaleTargetRef": _reference(name)},
         status={
             "conditions": conditions,
             "serviceName": name,
@@ -125,14 +140,17 @@ def _revision(number: int, scraped: bool, stats_port: int) -> list[tuple[Resourc
             "desiredScale": 1,
         },
     )
+
+
+def _serverless_service(namespace: str, name: str, metadata: dict[str, Any], now: str, serves: bool) -> Object:
     owner = {"ownerReferences": [{"kind": POD_AUTOSCALER.kind, "name": name, "uid": name, "controller": True}]}
-    mode = "Serve" if scraped else "Proxy"
-    service = new_object(
+    mode, activators = ("Serve", 4) if serves else ("Proxy", 2)
+    return new_object(
         SERVERLESS_SERVICE,
         namespace,
         name,
         metadata={**metadata, **owner},
-        spec={"mode": mode, "objectRef": reference, "protocolType": "http1", "numActivators": 4 if scraped else 2},
+        spec={"mode": mode, "objectRef": _reference(name), "protocolType": "http1", "numActivators": activators},
         status={
             "serviceName": name,
             "privateServiceName": f"{name}-private",
@@ -140,11 +158,10 @@ def _revision(number: int, scraped: bool, stats_port: int) -> list[tuple[Resourc
             "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": now}],
         },
     )
-    measured = new_metric(autoscaler, metric_spec(60, 6, f"{name}-private" if scraped else ""))
-    measured["metadata"]["uid"] = name
-    deployment = new_object(DEPLOYMENT, namespace, name, metadata={"labels": labels, "uid": name}, spec={"replicas": 1})
-    address = f"127.{1 + number // 60_000}.{number // 250 % 240}.{1 + number % 250}"
-    pod = new_object(
+
+
+def _pod(namespace: str, name: str, labels: dict[str, str], now: str, address: str, stats_port: int) -> Object:
+    return new_object(
         POD,
         namespace,
         name,
@@ -157,13 +174,6 @@ def _revision(number: int, scraped: bool, stats_port: int) -> list[tuple[Resourc
             "conditions": [{"type": "Ready", "status": "True"}],
         },
     )
-    return [
-        (POD_AUTOSCALER, autoscaler),
-        (SERVERLESS_SERVICE, service),
-        (METRIC, measured),
-        (DEPLOYMENT, deployment),
-        (POD, pod),
-    ]
 
 
 def _free_port() -> int:
