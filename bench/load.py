@@ -6,7 +6,6 @@ and time. Reports go to bench/out; exit code 1 if a request failed.
 
 import argparse
 import asyncio
-import html
 import os
 import sys
 from pathlib import Path
@@ -15,8 +14,10 @@ from urllib.parse import urlsplit
 
 from bench.local import LocalPlatform, hello_documents, local_platform
 from bench.scenarios import SCENARIOS, Scenario
+from upwell.charts.drawing import Chart, Line, draw
+from upwell.charts.page import write_page
+from upwell.charts.text import text_chart
 from upwell.cli.apply import apply_documents
-from upwell.cli.chart import Series, svg_chart, text_chart
 from upwell.cli.observe import Observer, observing
 from upwell.cli.tasks import background
 
@@ -89,10 +90,11 @@ async def _scenario(platform: LocalPlatform, scenario: Scenario, options: argpar
         host = urlsplit(observer.state.url).hostname or ""
         async with background("pods over time", _watch(observer, monotonic(), points)):
             code = await _locust(scenario, options, platform.url, host)
-    ready = Series("ready pods", [(t, pods) for t, pods, _ in points], "#2563eb", step=True)
-    desired = Series("desired pods", [(t, pods) for t, _, pods in points], "#93c5fd", step=True)
+    ready = Line("ready pods", [(t, pods) for t, pods, _ in points], 0, step=True)
+    desired = Line("desired pods", [(t, pods) for t, _, pods in points], 1, step=True, dashed=True)
     page = OUT / f"{scenario.name}-pods.html"
-    page.write_text(f"<!doctype html><title>{html.escape(scenario.name)}</title>{svg_chart([[desired, ready]])}\n")
+    drawn = draw(Chart("Pods", "", [desired, ready]), points[-1][0] if points else 0.0)
+    write_page(page, f"Upwell: {scenario.name}", scenario.name, scenario.about, drawn)
     print("\n".join(text_chart([ready])))
     print(f"reports: bench/out/{scenario.name}.html, bench/out/{page.name}", flush=True)
     return code

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 import upwell
 from upwell.api.objects import name_of, namespace_of
 from upwell.api.resources import SERVICE
+from upwell.charts.drawing import Mark
 from upwell.cli.apply import apply_documents
-from upwell.cli.chart import Mark
 from upwell.cli.demo_display import Display, make_display
 from upwell.cli.demo_report import Sample, Summary, cold_start_phases, write_html, write_json
 from upwell.cli.documents import Document, load_files
@@ -182,7 +182,7 @@ class _Story:
         if not await observer.wait_for(lambda _: reached(), timeout):
             reason = observer.state.reason or "no reason given"
             raise CommandError(
-                f"not {what} after {timeout:.0f} s: {reason}", "run it again, or see docs/how-to/debug.md"
+                f"not {what} after {timeout:.0f} s: {reason}", "run it again, or see docs/how-to/troubleshooting.md"
             )
 
     async def _sample(self, observer: Observer) -> None:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from upwell.cli.chart import Mark, Series, svg_chart, text_chart
+from upwell.charts.drawing import Chart, Line, Mark, draw
+from upwell.charts.page import write_page
+from upwell.charts.text import text_chart
 from upwell.cli.observe import ServiceState
 
 __all__ = ["Sample", "Summary", "cold_start_phases", "write_html", "write_json"]
@@ -70,12 +72,12 @@ class Summary:
     def good(self) -> bool:
         return self.failed == 0 and self.answered == self.requests
 
-    def series(self) -> list[Series]:
+    def curves(self) -> list[Line]:
         points = [(sample.seconds, sample) for sample in self.samples]
         return [
-            Series("ready pods", [(t, s.ready_pods) for t, s in points], "#2563eb", step=True),
-            Series("desired pods", [(t, s.desired) for t, s in points], "#93c5fd", step=True),
-            Series("in flight", [(t, s.in_flight) for t, s in points], "#dc2626"),
+            Line("ready pods", [(t, s.ready_pods) for t, s in points], 0, step=True, filled=True),
+            Line("desired pods", [(t, s.desired) for t, s in points], 1, step=True, dashed=True),
+            Line("in flight", [(t, s.in_flight) for t, s in points], 3),
         ]
 
     def lines(self, page: Path | None) -> list[str]:
@@ -84,7 +86,7 @@ class Summary:
         kinds = "".join(f", {count} × {kind}" for kind, count in self.failures.items())
         return [
             "",
-            *text_chart(self.series()),
+            *text_chart(self.curves()),
             "",
             f"requests        {self.requests} sent, {self.answered} answered, {self.failed} failed{kinds}",
             f"latency         p50 {self.latency_ms['p50']:.0f} ms, p95 {self.latency_ms['p95']:.0f} ms, "
@@ -103,23 +105,15 @@ def write_json(summary: Summary, path: Path) -> None:
 
 
 def write_html(summary: Summary, path: Path) -> None:
-    """One page that needs nothing else: the chart as inline SVG and the summary below it."""
-    ready, desired, in_flight = summary.series()
-    text = html.escape("\n".join(summary.lines(None)[summary.lines(None).index("", 1) + 1 :]))
-    path.write_text(
-        f"""<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<title>Upwell: from zero to N and back</title>
-<style>
-  body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
-  svg {{ width: 100%; height: auto; }}
-  pre {{ background: #f8fafc; padding: 1rem; overflow-x: auto; }}
-</style>
-<h1>From zero to N and back</h1>
-{svg_chart([[desired, ready], [in_flight]], summary.marks)}
-<pre>{text}</pre>
-</html>
-""",
-        encoding="utf-8",
+    """One page that needs nothing else: the charts as inline SVG and the summary below them."""
+    ready, desired, in_flight = summary.curves()
+    lines = summary.lines(None)
+    text = html.escape("\n".join(lines[lines.index("", 1) + 1 :]))
+    charts = (
+        Chart("Pods", "", [desired, ready], marks=summary.marks),
+        Chart("Requests", "in flight", [in_flight], marks=summary.marks),
     )
+    drawn = "\n".join(draw(chart, summary.seconds) for chart in charts)
+    subtitle = f"{summary.requests:,} requests in {summary.seconds:.0f} s"
+    title = "From zero to N and back"
+    write_page(path, f"Upwell: {title}", title, subtitle, f"{drawn}\n<pre>{text}</pre>")

@@ -17,7 +17,8 @@ import yaml
 from upwell.api.admission import admit
 from upwell.api.field_errors import Denied
 from upwell.api.resources import SERVICE
-from upwell.cli.chart import Series, text_chart
+from upwell.charts.drawing import Line
+from upwell.charts.text import text_chart
 from upwell.cli.documents import load_files
 from upwell.cli.errors import CommandError
 from upwell.policy.autoscaler_config import AutoscalerConfig, parse_autoscaler_config
@@ -201,8 +202,8 @@ def _summary(outcomes: Sequence[Outcome], traffic: Traffic) -> list[str]:
         lines.append(f"{traffic.name}: {traffic.out_of_order} lines were out of order, and were put in order")
     if len(outcomes) == 1:
         outcome = outcomes[0]
-        series = [Series("ready pods", outcome.pods, step=True), Series("in system", _concurrency(outcome))]
-        lines = ["", *text_chart(series), "", *lines]
+        shown = [Line("ready pods", outcome.pods, step=True), Line("in system", _concurrency(outcome))]
+        lines = ["", *text_chart(shown), "", *lines]
     return lines
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from upwell.simulate.charts import Chart, Line, Scatter, clock, draw, draw_scatter
-from upwell.simulate.page import PAGE, SCRIPT, STYLE
+from upwell.charts.drawing import Chart, Line, Scatter, clock, draw, draw_scatter
+from upwell.charts.page import write_page
 from upwell.simulate.recording import Outcome
 from upwell.simulate.sweep import Axis, Trial
 
@@ -65,15 +65,7 @@ def write_report(
     charts = _charts_of_one(first) if len(shown) == 1 else _charts_of_many(shown)
     sections += ["" if trials else draw(chart, end) for chart in charts]
     subtitle = f"{first.requests:,} requests of {first.trace}, simulated {model} over {clock(end)}"
-    page = PAGE.format(
-        title=html.escape(f"Upwell: {names}"),
-        heading=html.escape(names),
-        subtitle=html.escape(subtitle),
-        style=STYLE,
-        script=SCRIPT,
-        body="\n".join(filter(None, sections)),
-    )
-    path.write_text(page, encoding="utf-8")
+    write_page(path, f"Upwell: {names}", names, subtitle, "\n".join(filter(None, sections)))
 
 
 def _cards(outcome: Outcome) -> str:

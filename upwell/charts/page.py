@@ -1,10 +1,12 @@
-"""The page's fixed parts: frame, style and script. They follow the reader's dark or light preference."""
+"""The page around charts: frame, style and script, which follow the reader's dark or light preference."""
 
+import html
+from pathlib import Path
 from typing import Final
 
-__all__ = ["PAGE", "SCRIPT", "STYLE"]
+__all__ = ["write_page"]
 
-PAGE: Final = """<!doctype html>
+_PAGE: Final = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -20,7 +22,7 @@ PAGE: Final = """<!doctype html>
 </html>
 """
 
-STYLE: Final = """
+_STYLE: Final = """
 :root { color-scheme: light dark; --page: #ffffff; --ink: #0f172a; --muted: #64748b; --line: #e2e8f0; --card: #f8fafc;
   --best: #15803d; --shade: #f59e0b33;
   --c0: #2563eb; --c1: #7c3aed; --c2: #0891b2; --c3: #dc2626; --c4: #ca8a04; --c5: #16a34a; }
@@ -49,6 +51,8 @@ figcaption { font-weight: 600; display: flex; gap: .5rem; flex-wrap: wrap; align
 svg { width: 100%; height: auto; display: block; } .grid { stroke: var(--line); }
 .axis { fill: var(--muted); font-size: 11.5px; } .line { fill: none; stroke-width: 1.6; stroke-linejoin: round; }
 .area { opacity: .14; } .shade { fill: var(--shade); }
+.mark { stroke: var(--muted); stroke-dasharray: 3 4; }
+pre { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: 1rem; overflow-x: auto; }
 .cursor { stroke: var(--muted); stroke-dasharray: 2 3; visibility: hidden; }
 output { position: absolute; top: 1.9rem; background: var(--card); border: 1px solid var(--line); border-radius: .4rem;
   padding: .3rem .6rem; font-size: .8rem; pointer-events: none; visibility: hidden; white-space: nowrap; }
@@ -56,7 +60,7 @@ output span { display: block; }
 """
 
 # The numbers are those of the drawing: width 920, 64 to the left of the plot and 28 to its right.
-SCRIPT: Final = """
+_SCRIPT: Final = """
 for (const svg of document.querySelectorAll('svg[data-lines]')) {
   const lines = JSON.parse(svg.dataset.lines), end = +svg.dataset.end;
   const cursor = svg.querySelector('.cursor'), box = svg.parentNode.querySelector('output');
@@ -88,3 +92,16 @@ for (const svg of document.querySelectorAll('svg[data-lines]')) {
   svg.addEventListener('pointerleave', () => { cursor.style.visibility = box.style.visibility = 'hidden'; });
 }
 """
+
+
+def write_page(path: Path, title: str, heading: str, subtitle: str, body: str) -> None:
+    """Write a page to `path`; `body` is HTML, the other words are text."""
+    page = _PAGE.format(
+        title=html.escape(title),
+        heading=html.escape(heading),
+        subtitle=html.escape(subtitle),
+        style=_STYLE,
+        script=_SCRIPT,
+        body=body,
+    )
+    path.write_text(page, encoding="utf-8")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = ["Chart", "Line", "Scatter", "clock", "draw", "draw_scatter"]
+__all__ = ["Chart", "Line", "Mark", "Scatter", "clock", "draw", "draw_scatter"]
 
 WIDTH: Final = 920
 HEIGHT: Final = 220
@@ -29,10 +29,19 @@ class Line:
 
     name: str
     points: Points = field(repr=False)
-    colour: int
+    """(seconds, value), in order of time."""
+    colour: int = 0
     step: bool = False
     filled: bool = False
     dashed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A moment with a name, such as the start of a phase."""
+
+    seconds: float
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,7 @@ class Chart:
     shaded: Sequence[tuple[float, float]] = ()
     """Stretches of time to mark, such as panic."""
     logarithmic: bool = False
+    marks: Sequence[Mark] = ()
 
 
 def draw(chart: Chart, end: float) -> str:
@@ -70,6 +80,8 @@ def draw(chart: Chart, end: float) -> str:
         f'<text class="axis" x="{x(t):.1f}" y="{HEIGHT - 8}" text-anchor="middle">{clock(t)}</text>'
         for t in _time_ticks(end)
     ]
+    for number, mark in enumerate(chart.marks):
+        parts += _marked(mark, x(mark.seconds), number)
     for line, points in lines:
         placed = [(x(t), scale.y(value)) for t, value in points]
         parts += _path(line, placed, scale.y(scale.low))
@@ -83,6 +95,14 @@ def draw(chart: Chart, end: float) -> str:
         f'data-end="{end:g}" data-lines="{html.escape(json.dumps(data, separators=(",", ":")))}">'
         f'{"".join(parts)}<line class="cursor" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/></svg><output></output></figure>'
     )
+
+
+def _marked(mark: Mark, x: float, number: int) -> list[str]:
+    """A dashed line, and its name beside it, in one of two rows in turn."""
+    return [
+        f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>',
+        f'<text class="axis" x="{x + 4:.1f}" y="{TOP + 10 + 14 * (number % 2)}">{html.escape(mark.name)}</text>',
+    ]
 
 
 def _legend(chart: Chart) -> str:
