@@ -15,7 +15,7 @@ from bench.contest import Turn, contest
 from bench.proxies import Target, backend, free_port, gateway, haproxy_with
 from bench.rows import Bench, Figure, Measure, Row, Series, at_least, at_most, beside
 from bench.wrk import HEADERS, TOOLS, wrk
-from gateway.status import served_status
+from gateway.status import LoadBalancers, served_status
 from upwell.api import names
 from upwell.api.objects import Object, new_object
 from upwell.api.resources import CORE_SERVICE, ENDPOINT_SLICE, INGRESS, Resource
@@ -23,7 +23,7 @@ from upwell.api.resources import CORE_SERVICE, ENDPOINT_SLICE, INGRESS, Resource
 __all__ = ["FEW", "MANY", "ROWS", "host_of", "objects_of"]
 
 CONNECTIONS = 32
-DOMAIN = f"gateway.{names.SYSTEM_NAMESPACE}.svc.{names.CLUSTER_DOMAIN}"
+LOAD_BALANCERS = LoadBalancers(*[f"gateway.{names.SYSTEM_NAMESPACE}.svc.{names.CLUSTER_DOMAIN}"] * 2)
 FEW, MANY = 10, 10_000
 RATE = "requests/s"
 KIB_MOST = 12
@@ -65,7 +65,7 @@ def objects_of(number: int, app_port: int) -> list[tuple[Resource, Object]]:
     about["annotations"] = {**about["annotations"], names.ANNOTATION_INGRESS_CLASS: names.INGRESS_CLASS}
     ingress = new_object(INGRESS, NAMESPACE, f"app-{number}", metadata=about, spec={"rules": rules})
     # As a gateway before this one left it; else ours would be writing statuses while it is measured.
-    ingress["status"] = served_status(ingress, DOMAIN, time.time())
+    ingress["status"] = served_status(ingress, LOAD_BALANCERS, time.time())
     ports = [{"name": "http", "port": 80, "targetPort": 8012, "protocol": "TCP"}]
     service = new_object(CORE_SERVICE, NAMESPACE, revision, metadata=metadata(revision), spec={"ports": ports})
     return [

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.status import LoadBalancers
 from upwell.api.names import CLUSTER_DOMAIN, INGRESS_CLASS, PORT_GATEWAY, PORT_METRICS, SYSTEM_NAMESPACE
 from upwell.ports import ConfigError, PortMap
 
@@ -59,9 +60,11 @@ class GatewayConfig:
         )
 
     @property
-    def service_domain(self) -> str:
-        """The name under which the cluster reaches the gateway."""
-        return f"gateway.{self.namespace}.svc.{self.cluster_domain}"
+    def load_balancers(self) -> LoadBalancers:
+        """The names of the Services in front, as the chart has them; with one port there is one Service."""
+        domain = f"{self.namespace}.svc.{self.cluster_domain}"
+        private = f"gateway.{domain}"
+        return LoadBalancers(f"gateway-external.{domain}" if self.local_port else private, private)
 
 
 def _number(env: Mapping[str, str], variable: str, default: str, highest: float) -> float:

@@ -55,7 +55,7 @@ class Gateway:
         self._routes = Routes(self._ingresses, config.ingress_class)
         balancer = Balancer(self._services, EndpointTracker(self._slices), self._engine, metrics)
         self._routes.on_unused(balancer.drop)
-        self._status = StatusWriter(client, self._ingresses, self._routes, config.service_domain)
+        self._status = StatusWriter(client, self._ingresses, self._routes, config.load_balancers)
         self._public = self._forwarding(balancer, metrics, public_only=bool(config.local_port))
         self._local = self._forwarding(balancer, metrics, public_only=False)
         gauge = self._registry.gauge_from

@@ -1,26 +1,34 @@
 """What the gateway says of an Ingress: that this generation is served, and where."""
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from upwell.api.conditions import ConditionSet
+from upwell.api.conditions import READY, ConditionSet, find
 from upwell.api.objects import Object, ObjectError, mutable
 
-__all__ = ["rejected_status", "served_status"]
+__all__ = ["LoadBalancers", "is_whole", "rejected_status", "served_status"]
 
 NETWORK_CONFIGURED: Final = "NetworkConfigured"
 LOAD_BALANCER_READY: Final = "LoadBalancerReady"
 CONDITIONS: Final = ConditionSet(dependents=(LOAD_BALANCER_READY, NETWORK_CONFIGURED))
 
 
-def served_status(obj: Object, domain: str, now: float) -> dict[str, Any]:
-    """The status of an Ingress whose present generation is in the table; the cluster reaches us at `domain`."""
+class LoadBalancers(NamedTuple):
+    """The names, inside the cluster, of the Services that lead to us."""
+
+    public: str
+    """Serves public hosts only, as clients outside see us."""
+    private: str
+    """Serves hosts of every visibility."""
+
+
+def served_status(obj: Object, load_balancers: LoadBalancers, now: float) -> dict[str, Any]:
+    """The status of an Ingress whose present generation is in the table."""
     status = _status(obj)
     conditions = CONDITIONS.manage(status, now)
     for kind in CONDITIONS.dependents:
         conditions.mark_true(kind)
-    address = {"ingress": [{"domainInternal": domain}]}
-    status["publicLoadBalancer"] = address
-    status["privateLoadBalancer"] = address
+    status["publicLoadBalancer"] = {"ingress": [{"domainInternal": load_balancers.public}]}
+    status["privateLoadBalancer"] = {"ingress": [{"domainInternal": load_balancers.private}]}
     return status
 
 
@@ -31,6 +39,17 @@ def rejected_status(obj: Object, error: ObjectError, now: float) -> dict[str, An
     conditions.init()
     conditions.mark_false(NETWORK_CONFIGURED, "ReconcileIngressFailed", str(error))
     return status
+
+
+def is_whole(obj: Object) -> bool:
+    """Whether a gateway has said something about the present generation that nobody has broken since."""
+    status = obj.get("status") or {}
+    ready = find(status, READY)
+    if ready is None or status.get("observedGeneration") != obj["metadata"].get("generation"):
+        return False
+    return ready["status"] == "False" or all(
+        (status.get(name) or {}).get("ingress") for name in ("publicLoadBalancer", "privateLoadBalancer")
+    )
 
 
 def _status(obj: Object) -> dict[str, Any]:

@@ -10,7 +10,8 @@ def test_without_settings_the_contracts_values_hold() -> None:
     config = GatewayConfig.from_env({})
     assert (config.port, config.admin_port, config.wait_seconds, config.drain_delay) == (8080, 9090, 10, 5)
     assert config.ingress_class == "upwell.ingress.networking.knative.dev"
-    assert config.service_domain == "gateway.knative-serving.svc.cluster.local"
+    inside = "gateway.knative-serving.svc.cluster.local"
+    assert config.load_balancers == (inside, inside)
 
 
 def test_a_socket_that_outlives_us_needs_no_delay() -> None:
@@ -32,3 +33,9 @@ def test_a_wrong_setting_is_named_with_its_value(variable: str, value: str) -> N
     with pytest.raises(ConfigError) as caught:
         GatewayConfig.from_env({variable: value})
     assert f'{variable}="{value}"' in str(caught.value)
+
+
+def test_with_a_port_for_the_cluster_there_are_two_services() -> None:
+    config = GatewayConfig.from_env({"UPWELL_GATEWAY_LOCAL_PORT": "8081", "SYSTEM_NAMESPACE": "system"})
+    assert config.load_balancers.public == "gateway-external.system.svc.cluster.local"
+    assert config.load_balancers.private == "gateway.system.svc.cluster.local"

@@ -4,10 +4,12 @@ from typing import Any
 
 from gateway import kept
 from gateway.ingress import compile_ingress
-from gateway.status import served_status
+from gateway.status import LoadBalancers, served_status
 from tests.unit.gateway.builders import service, simple, slices
 from upwell.api.names import ANNOTATION_STICKINESS, INGRESS_CLASS
 from upwell.api.objects import Object, mutable
+
+NAMES = LoadBalancers("out.example", "in.example")
 
 
 def described(obj: Object, **metadata: Any) -> Object:
@@ -22,14 +24,14 @@ def described(obj: Object, **metadata: Any) -> Object:
 def test_an_ingress_of_ours_comes_to_the_same_routes_and_statuses() -> None:
     whole = described(simple("a", "a.example", "a", generation=3))
     whole["metadata"]["annotations"].update({ANNOTATION_STICKINESS: "client-address", "a.example/note": "long" * 99})
-    whole["status"] = served_status(whole, "gateway.example", 0)
+    whole["status"] = served_status(whole, NAMES, 0)
     trimmed = kept.ingress_trim(INGRESS_CLASS)(mutable(whole))
 
     assert compile_ingress(kept.whole_ingress(trimmed)).key == compile_ingress(whole).key
     found, expected = (compile_ingress(obj).hosts[b"a.example"] for obj in (kept.whole_ingress(trimmed), whole))
     assert (found.hash, found.routes[0].targets) == (expected.hash, expected.routes[0].targets)
     assert kept.whole_ingress(trimmed)["spec"] == whole["spec"]
-    assert served_status(trimmed, "gateway.example", 99) == whole["status"]
+    assert served_status(trimmed, NAMES, 99) == whole["status"]
     assert "a.example/note" not in str(trimmed)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.ingress import Backend
 from gateway.routes import Routes
+from gateway.status import LoadBalancers
 from gateway.writer import StatusWriter
 from tests.unit.cluster.fake_api import FakeApi
 from tests.unit.gateway.builders import ingress, path, rule, simple, split
@@ -18,7 +19,7 @@ from upwell.cluster.errors import Conflict
 from upwell.cluster.informer import Informer
 from upwell.cluster.runtime import running
 
-DOMAIN = "gateway.knative-serving.svc.cluster.local"
+NAMES = LoadBalancers("out.example", "in.example")
 
 
 class Story:
@@ -29,7 +30,7 @@ class Story:
         self.routes = Routes(self.informer, INGRESS_CLASS)
         self.unused: list[Backend] = []
         self.routes.on_unused(self.unused.append)
-        self.writer = StatusWriter(self.api, self.informer, self.routes, DOMAIN, clock=self.clock)
+        self.writer = StatusWriter(self.api, self.informer, self.routes, NAMES, clock=self.clock)
 
     async def put(self, obj: Object) -> None:
         known = self.api.objects.get((INGRESS, Key("default", obj["metadata"]["name"])), {})
@@ -128,6 +129,29 @@ async def test_a_status_that_somebody_else_broke_is_mended(story: Story) -> None
 
     assert story.ready("a") == "True"
     assert story.routes.table.version == version
+
+
+async def test_two_gateways_of_one_mind_write_once(story: Story) -> None:
+    other = StatusWriter(story.api, story.informer, story.routes, NAMES, clock=story.clock)
+    async with running({"other writer": other.run()}):
+        await story.put(simple("a", "a.example", "a"))
+        await story.clock.advance(10)
+
+        assert story.ready("a") == "True"
+        assert story.status_writes == 1
+
+
+async def test_two_gateways_of_two_minds_do_not_answer_each_other_for_ever(story: Story) -> None:
+    newer = LoadBalancers("new.example", "new.example")
+    other = StatusWriter(story.api, story.informer, story.routes, newer, clock=story.clock)
+    async with running({"other writer": other.run()}):
+        for generation in (1, 2):
+            await story.put(simple("a", "a.example", "a", generation=generation))
+            for _ in range(20):
+                await story.clock.advance(1)
+
+            assert story.ready("a") == "True"
+            assert story.status_writes <= 2 * generation
 
 
 async def test_a_conflict_is_not_the_end(story: Story) -> None:
