@@ -1,9 +1,10 @@
 """Which endpoint of a backend gets the next request.
 
 A backend is a port of a Service. Its endpoints are the ready addresses in the Service's EndpointSlices, under the
-name that the Service gives the port. Of two of them drawn at random the one with fewer requests in flight is taken
-(the power of two choices), which needs no bookkeeping besides those counts and no scan. An endpoint that has just
-failed is passed over for a moment while there are others: EndpointSlices follow a death, the next request is earlier.
+name that the Service gives the port; where none is ready, those that terminate and still serve. Of two of them drawn
+at random the one with fewer requests in flight is taken (the power of two choices), which needs no bookkeeping besides
+those counts and no scan. An endpoint that has just failed is passed over for a moment while there are others:
+EndpointSlices follow a death, the next request is earlier.
 """
 
 import random
@@ -154,7 +155,8 @@ class Balancer:
         service = self._services.get(backend.namespace, backend.service)
         for port in ((service or {}).get("spec") or {}).get("ports") or ():
             if backend.port in (port.get("port"), port.get("name")):
-                return self._endpoints.addresses(backend.namespace, backend.service, port.get("name") or "")[0]
+                which = (backend.namespace, backend.service, port.get("name") or "")
+                return self._endpoints.addresses(*which)[0] or self._endpoints.leaving(*which)
         return []
 
     def _set(self, pool: Pool, upstreams: list[Upstream]) -> None:

@@ -2,7 +2,8 @@
 
 A Service may have any number of slices, each with ports of its own, so that pods of one Service may listen on
 different ports. An endpoint without a `ready` condition is ready, one that terminates is neither ready nor coming up,
-and one that is ready in any slice is ready (EndpointSlice v1).
+and one that is ready in any slice is ready (EndpointSlice v1). One that terminates and still serves is leaving: better
+than nothing where there is nobody else, as kube-proxy has it.
 
 A Service's addresses are read from its slices when somebody asks for the first time, and from then on follow each
 changed slice alone: a Service with ten thousand pods costs no more per change than one with a hundred, which is what
@@ -32,8 +33,8 @@ class Address(NamedTuple):
 
 
 Addresses = tuple[list[Address], list[Address]]
-_Entry = tuple[Address, bool]
-"""An address and whether it is ready."""
+_Entry = tuple[Address, bool | None]
+"""An address and whether it is ready; None: it is leaving."""
 
 
 class EndpointTracker:
@@ -53,7 +54,13 @@ class EndpointTracker:
 
         Not ready are those that may become so: terminating endpoints are in neither list.
         """
-        key = Key(namespace, service)
+        return self._listing(Key(namespace, service), port_name).addresses()
+
+    def leaving(self, namespace: str, service: str, port_name: str) -> list[Address]:
+        """Addresses of the port named so that terminate, and still serve; none of them is ready in another slice."""
+        return self._listing(Key(namespace, service), port_name).leaving()
+
+    def _listing(self, key: Key, port_name: str) -> "_Listing":
         listings = self._listings.get(key)
         if listings is None:
             listings = self._listings[key] = {}
@@ -62,7 +69,7 @@ class EndpointTracker:
             listing = listings[port_name] = _Listing(port_name)
             for endpoint_slice in self.slices(key):
                 listing.put(key_of(endpoint_slice), endpoint_slice)
-        return listing.addresses()
+        return listing
 
     def slices(self, service: Key) -> list[Object]:
         """The slices themselves."""
@@ -100,12 +107,13 @@ class EndpointTracker:
 class _Listing:
     """The addresses of one Service's port: in how many slices each is listed, and in how many of them as ready."""
 
-    __slots__ = ("_by_slice", "_counts", "_known", "_port_name")
+    __slots__ = ("_by_slice", "_counts", "_known", "_leaving", "_port_name")
 
     def __init__(self, port_name: str) -> None:
         self._port_name = port_name
         self._by_slice: dict[Key, list[_Entry]] = {}
         self._counts: dict[Address, tuple[int, int]] = {}
+        self._leaving: dict[Address, int] = {}
         self._known: Addresses | None = None
 
     def addresses(self) -> Addresses:
@@ -115,6 +123,9 @@ class _Listing:
                 [address for address, (_, ready) in self._counts.items() if not ready],
             )
         return self._known
+
+    def leaving(self) -> list[Address]:
+        return [address for address in self._leaving if address not in self._counts]
 
     def put(self, name: Key, endpoint_slice: Object | None) -> None:
         """The slice of that name is this now; None: there is none."""
@@ -128,6 +139,11 @@ class _Listing:
     def _count(self, entries: list[_Entry], step: int) -> None:
         counts = self._counts
         for address, is_ready in entries:
+            if is_ready is None:
+                self._leaving[address] = self._leaving.get(address, 0) + step
+                if not self._leaving[address]:
+                    del self._leaving[address]
+                continue
             listed, ready = counts.get(address, (0, 0))
             if listed + step:
                 counts[address] = (listed + step, ready + step if is_ready else ready)
@@ -155,16 +171,15 @@ def _says_the_same(old: Object, new: Object) -> bool:
 def _entries(endpoint_slice: Object, port_name: str) -> Iterator[_Entry]:
     ports = [port["port"] for port in endpoint_slice.get("ports") or () if (port.get("name") or "") == port_name]
     for endpoint in endpoint_slice.get("endpoints") or () if ports else ():
-        ready = _readiness(endpoint)
-        if ready is None:
+        conditions = endpoint.get("conditions") or {}
+        if conditions.get("terminating") and not _serves(conditions):
             continue
+        ready = None if conditions.get("terminating") else conditions.get("ready") is not False
         for host in endpoint.get("addresses") or ():
             for port in filter(None, ports):
                 yield Address(str(host), int(port)), ready
 
 
-def _readiness(endpoint: dict[str, Any]) -> bool | None:
-    conditions = endpoint.get("conditions") or {}
-    if conditions.get("terminating"):
-        return None
-    return conditions.get("ready") is not False
+def _serves(conditions: dict[str, Any]) -> bool:
+    # Whoever does not say defers to `ready`, which is not given for those that terminate.
+    return bool(conditions.get("serving", conditions.get("ready")))

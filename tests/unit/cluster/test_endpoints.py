@@ -72,6 +72,38 @@ async def test_conditions_say_where_an_endpoint_stands(conditions: dict[str, boo
     assert (len(ready), len(not_ready)) == {"ready": (1, 0), "not ready": (0, 1), "nowhere": (0, 0)}[where]
 
 
+@pytest.mark.parametrize(
+    ("conditions", "leaving"),
+    [
+        ({"ready": False, "serving": True, "terminating": True}, 1),
+        ({"ready": True, "terminating": True}, 1),
+        ({"ready": False, "serving": False, "terminating": True}, 0),
+        ({"terminating": True}, 0),
+        ({"ready": True}, 0),
+    ],
+)
+async def test_who_terminates_and_still_serves_is_leaving(conditions: dict[str, bool], leaving: int) -> None:
+    api, clock = FakeApi(), FakeClock()
+    put(api, "a", [endpoint("10.0.0.1", **conditions)], http=8012)
+    informer = Informer(api, ENDPOINT_SLICE, clock=clock)
+    tracker = EndpointTracker(informer)
+    async with running({"informer": informer.run()}):
+        await clock.advance(0)
+        assert len(tracker.leaving("default", "hello", "http")) == leaving
+
+        put(api, "b", [endpoint("10.0.0.1", ready=True)], http=8012)
+        await clock.advance(0)
+        assert tracker.leaving("default", "hello", "http") == []
+
+        api.remove(ENDPOINT_SLICE, "default", "b")
+        await clock.advance(0)
+        assert len(tracker.leaving("default", "hello", "http")) == leaving
+
+        api.remove(ENDPOINT_SLICE, "default", "a")
+        await clock.advance(0)
+        assert tracker.leaving("default", "hello", "http") == []
+
+
 async def test_changes_are_seen_and_told_once_and_only_when_they_matter() -> None:
     api, clock = FakeApi(), FakeClock()
     informer = Informer(api, ENDPOINT_SLICE, clock=clock)

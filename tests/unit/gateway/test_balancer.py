@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from gateway import kept
 from gateway.balancer import SUSPECT_SECONDS, Balancer, Pool
 from gateway.ingress import Backend
 from gateway.metrics import GatewayMetrics
@@ -158,3 +159,38 @@ async def test_an_address_that_several_backends_share_is_given_up_by_the_last(st
     story.balancer.drop(other)
     assert story.engine.upstreams == {}
     assert b"hello" not in story.registry.render()
+
+
+async def test_slices_in_pieces_of_either_family_are_one_service(story: Story) -> None:
+    pool = story.balancer.pool(HELLO)
+    first, second, third = slices("hello", "10.0.0.1:8012", "10.0.0.2:8012", "10.0.0.3:9012")
+    second["endpoints"][0]["addresses"] = ["fd00::2"]
+    third["endpoints"].append({"addresses": ["10.0.0.1"], "conditions": {"ready": True}})
+    story.api.put(CORE_SERVICE, service("hello", http=80))
+    for obj in (first, second, third):
+        story.api.put(ENDPOINT_SLICE, kept.endpoint_slice(obj))
+    await story.clock.advance(0)
+    assert {(one.host, one.port) for one in pool.upstreams} == {
+        ("10.0.0.1", 8012),
+        ("fd00::2", 8012),
+        ("10.0.0.3", 9012),
+        ("10.0.0.1", 9012),
+    }
+
+    story.api.remove(ENDPOINT_SLICE, "default", "hello-2")
+    await story.clock.advance(0)
+    assert {(one.host, one.port) for one in pool.upstreams} == {("10.0.0.1", 8012), ("fd00::2", 8012)}
+
+
+async def test_those_that_leave_serve_until_another_is_ready(story: Story) -> None:
+    pool = story.balancer.pool(HELLO)
+    old, new = slices("hello", "10.0.0.1:8012", "10.0.0.2:8012")
+    old["endpoints"][0]["conditions"] = {"ready": False, "serving": True, "terminating": True}
+    story.api.put(CORE_SERVICE, service("hello", http=80))
+    story.api.put(ENDPOINT_SLICE, kept.endpoint_slice(old))
+    await story.clock.advance(0)
+    assert [one.host for one in pool.upstreams] == ["10.0.0.1"]
+
+    story.api.put(ENDPOINT_SLICE, new)
+    await story.clock.advance(0)
+    assert [one.host for one in pool.upstreams] == ["10.0.0.2"]
