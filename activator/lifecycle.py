@@ -9,6 +9,7 @@ websocket to the autoscaler goes last, because what still waits needs pods.
 """
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -45,6 +46,7 @@ async def _start(activator: Activator, synced: Callable[[], Awaitable[None]], pa
         activator.lose_patience()
         await synced()
     activator.start()
+    gc.freeze()  # what was loaded stays; a full collection that goes through it would hold requests up
     LOG.info("serving")
 
 
