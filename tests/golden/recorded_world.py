@@ -84,8 +84,9 @@ class World:
         """Do what was done in a step, and know what came of it."""
         if "create" in step:
             obj = deepcopy(step["create"])
-            obj["metadata"]["namespace"] = self.namespace
             resource = BY_KIND[obj["apiVersion"], obj["kind"]]
+            if resource.namespaced:
+                obj["metadata"]["namespace"] = self.namespace
             await self._client.create(resource, obj)
         elif "patch" in step:
             patch = step["patch"]
