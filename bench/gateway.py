@@ -7,13 +7,13 @@ bench/RESULTS-gateway.md.
 import sys
 from pathlib import Path
 
-from bench import gateway_routes, gateway_table
+from bench import gateway_rollout, gateway_routes, gateway_table
 from bench.suite import Suite
 
 SUITE = Suite(
     program="bench.gateway",
     about="What the gateway costs on the way to a service, and what a change of its routes costs.",
-    measures=[measure for module in (gateway_routes, gateway_table) for measure in module.ROWS],
+    measures=[measure for module in (gateway_routes, gateway_table, gateway_rollout) for measure in module.ROWS],
     results=Path(__file__).parent / "RESULTS-gateway.md",
     title="What the gateway costs",
     command="make bench-gateway",
