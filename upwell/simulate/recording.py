@@ -5,6 +5,7 @@ changed between them. `Outcome` is what all formats show: the two models (reques
 end in one.
 """
 
+import math
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,12 +13,15 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final, NamedTuple
 
-__all__ = ["PERCENTILES", "Latencies", "Outcome", "Point", "Timeline", "percentile"]
+__all__ = ["PERCENTILES", "Latencies", "Outcome", "Point", "Timeline", "latency_over_time", "percentile"]
 
 PERCENTILES: Final = (50.0, 90.0, 95.0, 99.0, 99.9)
 """What is reported."""
 _LEVELS: Final = (*map(float, range(100)), 99.5, 99.9, 99.95, 99.99, 100.0)
 """What is kept, enough to draw the distribution."""
+
+
+LATENCY_BINS: Final = 400
 
 
 class Point(NamedTuple):
@@ -104,6 +108,23 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
     below = int(place)
     above = min(below + 1, len(ordered) - 1)
     return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+
+
+def latency_over_time(arrivals: Sequence[float], latencies: Sequence[float]) -> list[tuple[float, float, float]]:
+    """(begin, median, p99) for bins of equal time; arrivals are in order, so each bin is a slice.
+
+    A negative latency is that of a request that was not answered; bins without an answer are left out.
+    """
+    width = max(1.0, arrivals[-1] / LATENCY_BINS)
+    bins: list[tuple[float, float, float]] = []
+    begin = 0
+    for number in range(math.floor(arrivals[-1] / width) + 1):
+        end = bisect_left(arrivals, (number + 1) * width, begin)
+        ordered = sorted(latency for latency in latencies[begin:end] if latency >= 0)
+        if ordered:
+            bins.append((number * width, percentile(ordered, 50), percentile(ordered, 99)))
+        begin = end
+    return bins
 
 
 @dataclass(frozen=True, slots=True)

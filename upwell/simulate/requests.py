@@ -15,7 +15,6 @@ nothing is on its way, the clock goes to the next arrival at once.
 import math
 import random
 from array import array
-from bisect import bisect_left
 from collections import Counter
 from heapq import heappop, heappush
 from itertools import islice
@@ -32,7 +31,7 @@ from upwell.policy.sampling import candidates
 from upwell.policy.throttler import QueueFull, Throttler
 from upwell.simulate.fleet import Fleet, SimulatedPod
 from upwell.simulate.policy import PodModel, Policy
-from upwell.simulate.recording import Latencies, Outcome, Point, Timeline, percentile
+from upwell.simulate.recording import Latencies, Outcome, Point, Timeline, latency_over_time
 from upwell.simulate.scaling import Scaling
 from upwell.simulate.traces import Requests
 
@@ -42,7 +41,6 @@ NOT_ANSWERED: Final = -1.0
 QUEUE_FULL: Final = "activator's queue full"
 SIDECAR_FULL: Final = "pod's queue full"
 TIMED_OUT: Final = "timed out"
-LATENCY_BINS: Final = 400
 ACTIVATOR_QUEUE: Final = 10_000
 """Requests that may wait in the activator for one revision."""
 REST_PATIENCE: Final = 7200.0
@@ -386,22 +384,8 @@ class _Simulation:
             cold_latency=Latencies.of([latency for latency in cold if latency >= 0]),
             pods=self._pods,
             timeline=self._timeline,
-            latency_over_time=self._latency_over_time(),
+            latency_over_time=latency_over_time(self._arrivals, self._latencies),
         )
-
-    def _latency_over_time(self) -> list[tuple[float, float, float]]:
-        """In bins of equal time; arrivals are in order, so each bin is a slice."""
-        arrivals, latencies = self._arrivals, self._latencies
-        width = max(1.0, arrivals[-1] / LATENCY_BINS)
-        bins: list[tuple[float, float, float]] = []
-        begin = 0
-        for number in range(math.floor(arrivals[-1] / width) + 1):
-            end = bisect_left(arrivals, (number + 1) * width, begin)
-            ordered = sorted(latency for latency in latencies[begin:end] if latency >= 0)
-            if ordered:
-                bins.append((number * width, percentile(ordered, 50), percentile(ordered, 99)))
-            begin = end
-        return bins
 
 
 def _slot(pod: SimulatedPod) -> Slot:
