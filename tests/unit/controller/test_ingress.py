@@ -14,6 +14,7 @@ from controller.route.traffic import Target, Traffic
 from tests.unit.controller.objects import route
 from upwell.api.config_domain import parse_domain
 from upwell.api.config_network import NetworkConfig, parse_network
+from upwell.api.names import ANNOTATION_STICKINESS
 from upwell.api.objects import Object
 
 NOTHING: Mapping[str, str] = {}
@@ -129,6 +130,12 @@ def test_the_annotations_of_the_route_choose_the_class_and_what_becomes_of_plain
     assert made["metadata"]["annotations"]["networking.knative.dev/ingress.class"] == "other"
     assert "kubectl.kubernetes.io/last-applied-configuration" not in made["metadata"]["annotations"]
     assert "must be" in http_option_problem(route(annotations={"networking.knative.dev/http-protocol": "maybe"}))
+
+
+def test_how_clients_keep_to_their_part_is_told_to_the_gateway() -> None:
+    found = ingress(annotations={ANNOTATION_STICKINESS: "header=X-User"})
+
+    assert found["metadata"]["annotations"][ANNOTATION_STICKINESS] == "header=X-User"
 
 
 def test_with_the_feature_a_header_chooses_the_tag() -> None:
