@@ -8,7 +8,7 @@ What of them still holds on the next connection is written again: the framing of
 from collections.abc import Sequence
 from typing import Final
 
-from upwell.http.message import Fields, RequestHead, ResponseHead
+from upwell.http.message import HTTP_2, Fields, RequestHead, ResponseHead
 
 __all__ = [
     "encode_chunk",
@@ -81,6 +81,11 @@ def _make_request_head(
 ) -> bytes:
     fields = request.fields
     drop = _drop_sets.get(remove) or _make_drop_set(remove)
+    cookies = b""
+    if request.version == HTTP_2 and request.repeats and b"cookie" in fields and b"cookie" not in remove:
+        # HTTP/2 may bring them in pieces (RFC 9113, 8.2.3); servers of HTTP/1.1 expect one field.
+        drop = drop | {b"cookie"}
+        cookies = b"Cookie: %b\r\n" % b"; ".join(request.get_all(b"cookie"))
     if host is None and fields.get(b"host") != request.host:
         # The target was in absolute form, or the client named no host at all.
         host = request.host or default_host
@@ -94,7 +99,7 @@ def _make_request_head(
     if b"x-forwarded-for" in fields and b"x-forwarded-for" not in remove:
         peer = b", ".join([*request.get_all(b"x-forwarded-for"), peer])
     # Without a peer the request is our own.
-    ends = b"X-Forwarded-For: %b\r\n" % peer if peer else b""
+    ends = cookies + b"X-Forwarded-For: %b\r\n" % peer if peer else cookies
     if b"te" in fields and b"trailers" in request.tokens(b"te"):
         ends += b"TE: trailers\r\n"
     if request.upgrade is not None:

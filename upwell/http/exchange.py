@@ -18,7 +18,7 @@ from upwell.http.answers import error_response, is_unsent, make_response
 from upwell.http.errors import FailureKind, Outcome, UpstreamFailure
 from upwell.http.exchange_record import ExchangeRecord
 from upwell.http.kept_body import NO_BODY, KeptBody
-from upwell.http.message import HTTP_1_0, IDEMPOTENT_METHODS, Fields, RequestHead, ResponseHead
+from upwell.http.message import HTTP_1_0, HTTP_2, IDEMPOTENT_METHODS, Fields, RequestHead, ResponseHead
 from upwell.http.sides import Application, DownstreamSide, UpstreamSide
 from upwell.http.states import ExchangeState
 from upwell.http.timeouts import Timeouts
@@ -71,6 +71,7 @@ class Exchange(ExchangeRecord):
         self.awaits_continue = request.expects_continue
         self.upstream = None
         self.attempts = 0
+        self.over_http2 = False
         self.host = None
         self.remove = _NOTHING
         self.add = ()
@@ -106,11 +107,14 @@ class Exchange(ExchangeRecord):
         host: bytes | None = None,
         remove: frozenset[bytes] = _NOTHING,
         add: Sequence[tuple[bytes, bytes]] = (),
+        http2: bool | None = None,
     ) -> None:
         """Send the request to `upstream`, as soon as a connection can take it; nothing happens once it has ended.
 
         `host` replaces the Host field, fields named in `remove` (lower case) are dropped, those in `add` are
-        appended. Raises ValueError when the request is already under way or must not be sent again.
+        appended. `http2` says what the upstream speaks; None: what the client does. A request that wants to switch
+        protocols goes over HTTP/1.1 in any case. Raises ValueError when the request is already under way or must not
+        be sent again.
         """
         if self.state is not PARKED:
             if self.state is ENDED:
@@ -118,6 +122,8 @@ class Exchange(ExchangeRecord):
             raise ValueError("the exchange has already been forwarded or answered")
         if self._kept is None:
             raise ValueError("the request has been sent once and must not be sent again")
+        request = self.request
+        self.over_http2 = request.version == HTTP_2 if http2 is None else http2 and request.upgrade is None
         connection = upstream.take(self)
         self.attempts += 1
         self.upstream = upstream

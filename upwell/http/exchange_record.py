@@ -26,6 +26,7 @@ class ExchangeRecord:
         "on_head",
         "on_kept",
         "outcome",
+        "over_http2",
         "remove",
         "request",
         "request_bytes",
@@ -59,6 +60,8 @@ class ExchangeRecord:
     """Whether the client holds its body back until it is told to go on."""
     upstream: "Upstream | None"
     """Where it was forwarded to, last."""
+    over_http2: bool
+    """Whether it goes upstream over HTTP/2."""
     attempts: int
     """How often it was forwarded."""
     host: bytes | None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from upwell.http.dial import DialError, SecureDialer, dial
 from upwell.http.errors import FailureKind
-from upwell.http.message import HTTP_2, IDEMPOTENT_METHODS
+from upwell.http.message import IDEMPOTENT_METHODS
 from upwell.http.sides import UpstreamSide
 from upwell.http.upstream import UpstreamConnection
 
@@ -77,7 +77,7 @@ class Upstream:
 
     @property
     def http2(self) -> "Http2Pool":
-        """The connections over which requests go that came in over HTTP/2: the protocol stays what it is."""
+        """The connections over which requests go where HTTP/2 is spoken."""
         if self._http2 is None:
             from upwell.http.h2.pool import Http2Pool
 
@@ -88,7 +88,7 @@ class Upstream:
 
     def take(self, exchange: "Exchange") -> UpstreamSide | None:
         """The idle connection that was used last, or a stream where HTTP/2 is spoken; or None."""
-        if exchange.request.version == HTTP_2:
+        if exchange.over_http2:
             return self.http2.take(exchange)
         idle = self._idle
         while idle:
@@ -104,7 +104,7 @@ class Upstream:
 
     def wait(self, exchange: "Exchange") -> None:
         """Give `exchange` a connection as soon as there is one, or tell it that there will be none."""
-        if exchange.request.version == HTTP_2:
+        if exchange.over_http2:
             self.http2.wait(exchange)
             return
         self._waiting[exchange] = None
