@@ -162,7 +162,7 @@ class Handler:
         tracing: "RequestTracing | None" = None,
         server_timing: bool = False,
     ) -> None:
-        """`breaker` None means no limit; `now` gives monotonic seconds; `tasks` owns the waiting health checks.
+        """`breaker` None means no limit; `now` gives the engine's seconds; `tasks` owns the waiting health checks.
 
         `request_log` gets what has ended, and its seconds.
         """
@@ -187,7 +187,7 @@ class Handler:
         plan: _Plan | None = request.note
         if plan is None:
             plan = request.note = _Plan(request.fields)
-        ticket = exchange.context = _Ticket(self._now(), plan)
+        ticket = exchange.context = _Ticket(exchange.started, plan)
         if plan.kind <= KUBELET:
             if self._drainer.draining:
                 self._drainer.request_arrived()
@@ -238,11 +238,11 @@ class Handler:
         plan = ticket.plan
         if self._tracing is not None and not plan.is_probe:
             ticket.trace = self._tracing.begin(exchange.request.fields)
-        timeouts = self._timeouts
-        if timeouts.revision < 1:
+        revision, response_start, idle = self._timeouts
+        if revision < 1:
             exchange.fail(504, "timeout", b"request timeout")
             return
-        exchange.set_timeouts(timeouts.revision, timeouts.response_start, timeouts.idle)
+        exchange.set_timeouts(revision, response_start, idle)
         if plan.kind is KUBELET:
             self._forward(exchange, ticket)
             return

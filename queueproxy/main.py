@@ -99,7 +99,7 @@ async def _run(config: QueueProxyConfig) -> None:
             drainer=drainer,
             readiness=readiness,
             tasks=tasks,
-            now=clock.monotonic,
+            now=engine.now,
             metrics=observers.metrics,
             request_log=observers.request_log,
             log_probes=config.observability.log_probes,

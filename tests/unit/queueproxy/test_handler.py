@@ -36,8 +36,9 @@ class FakeExchange:
 
     component = b"queueproxy"
 
-    def __init__(self, headers: dict[str, str]) -> None:
+    def __init__(self, headers: dict[str, str], started: float) -> None:
         self.request = Request(headers)
+        self.started = started
         self.context: Any = None
         self.answer: tuple[int, dict[str, str], bytes] | None = None
         self.forwards: list[dict[str, Any]] = []
@@ -119,7 +120,8 @@ class World:
         )
 
     def request(self, **headers: str) -> FakeExchange:
-        exchange = FakeExchange({name.replace("_", "-"): value for name, value in headers.items()})
+        fields = {name.replace("_", "-"): value for name, value in headers.items()}
+        exchange = FakeExchange(fields, self.clock.monotonic())
         self.handler.request_received(cast("Exchange", exchange))
         return exchange
 

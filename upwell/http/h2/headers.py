@@ -10,6 +10,7 @@ A block earns its place when it comes for the second time, so that heads which a
 the memory.
 """
 
+from collections import deque
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
@@ -25,8 +26,9 @@ Head = TypeVar("Head")
 
 _ENTRY_OVERHEAD: Final = 32
 """What an entry of the table counts for beside its bytes (RFC 7541, 4.1)."""
-_OWED_MAX: Final = 256
-"""Blocks whose entries may be owed to the table: more than it can hold, few enough to forget."""
+_OWED_MAX: Final = 4096 // _ENTRY_OVERHEAD
+"""Blocks whose entries may be owed to the table. Each has one, so these alone fill the largest table that we allow, and
+what was owed before them would have been dropped from it, as all that is in it."""
 _BLOCKS_MAX: Final = 64
 _BLOCK_SIZE_MAX: Final = 4096
 _ANY: Final = -1
@@ -48,7 +50,7 @@ class _WatchedTable(HeaderTable):
         """What the block added."""
         self.asked = False
         """Whether the block's meaning depends on what was in the table."""
-        self._owed: list[Fields] = []
+        self._owed: deque[Fields] = deque(maxlen=_OWED_MAX)
         """What known blocks have added and is not in the table yet, in order."""
 
     def add(self, name: bytes, value: bytes) -> None:
@@ -59,23 +61,20 @@ class _WatchedTable(HeaderTable):
     def add_again(self, fields: Fields) -> None:
         """Add what a block has added before, some time."""
         self.changes += 1
-        owed = self._owed
-        owed.append(fields)
-        if len(owed) >= _OWED_MAX:
-            self.catch_up()
+        self._owed.append(fields)
 
     def catch_up(self) -> None:
         """Bring the table up to date: the newest entries, as many as it can hold."""
-        owed, self._owed = self._owed, []
         newest: Fields = []
         size = 0
-        for name, value in (field for fields in reversed(owed) for field in reversed(fields)):
+        for name, value in (field for fields in reversed(self._owed) for field in reversed(fields)):
             size += _ENTRY_OVERHEAD + len(name) + len(value)
             if size > self._maxsize:
                 self.dynamic_entries.clear()
                 self._current_size = 0
                 break
             newest.append((name, value))
+        self._owed.clear()
         for name, value in reversed(newest):
             super().add(name, value)
 
