@@ -121,7 +121,7 @@ class Balancer:
         self._callbacks.append(callback)
 
     def drop(self, backend: Backend) -> None:
-        """An object does not lead to `backend` any more; should another one, its next request makes a new pool."""
+        """No object leads to `backend` any more; should one again, its next request makes a new pool."""
         pool = self._pools.pop(backend, None)
         if pool is None:
             return

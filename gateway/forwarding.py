@@ -48,9 +48,11 @@ class PoolSource(PoolFinder, Protocol):
 class _Visit:
     """What is known about an exchange that did not find its endpoint at once; others have their Passage alone."""
 
-    __slots__ = ("add", "deadline", "failure", "host", "pause", "pool", "remove", "timer", "tried")
+    __slots__ = ("add", "deadline", "failure", "host", "pause", "pool", "remove", "timer", "tried", "version")
 
-    def __init__(self, passage: Passage) -> None:
+    def __init__(self, passage: Passage, version: int) -> None:
+        """`version` is the table's now."""
+        self.version = version
         self.pool = passage.pool
         self.host = passage.host
         self.remove = passage.remove
@@ -63,9 +65,12 @@ class _Visit:
         self.timer: asyncio.TimerHandle | None = None
 
     def continues(self, earlier: "_Visit") -> None:
-        """Go on with the patience that an earlier one left."""
+        """Go on with the patience that an earlier one left, and where it leads to the same place with what is known."""
         self.deadline = earlier.deadline
         self.pause = earlier.pause
+        if self.pool is earlier.pool:
+            self.tried = earlier.tried
+            self.failure = earlier.failure
 
 
 class Forwarding:
@@ -111,12 +116,12 @@ class Forwarding:
         exchange.retry_unsent = True
         upstream = passage.pool.choose()
         if upstream is None:
-            self._attempt(exchange, _visit(exchange))
+            self._attempt(exchange, self._visit(exchange))
         else:
             exchange.forward(upstream, host=passage.host, remove=passage.remove, add=passage.add)
 
     def upstream_failed(self, exchange: Exchange, failure: UpstreamFailure) -> None:
-        visit = _visit(exchange)
+        visit = self._visit(exchange)
         visit.failure = failure.message
         if not failure.retryable:
             self._give_up(exchange, visit, b"upstream-failed")
@@ -163,13 +168,21 @@ class Forwarding:
 
     # Again, and waiting.
 
+    def _visit(self, exchange: Exchange) -> _Visit:
+        """What is known about an exchange that needs more than its passage from now on."""
+        known: Passage | _Visit = exchange.context
+        if isinstance(known, _Visit):
+            return known
+        visit = exchange.context = _Visit(known, self._routes.table.version)
+        return visit
+
     def _attempt(self, exchange: Exchange, visit: _Visit) -> None:
-        if visit.pool.dropped:
-            # Its route has changed meanwhile, perhaps to where it can be served.
+        if visit.pool.dropped or visit.version != self._routes.table.version:
+            # Its route may have changed meanwhile, perhaps to where it can be served.
             plan = self._planned(exchange)
             if plan is None:
                 return
-            changed = _Visit(plan.choose())
+            changed = _Visit(plan.choose(), plan.version)
             changed.continues(visit)
             visit = exchange.context = changed
         upstream = visit.pool.choose(visit.tried) if len(visit.tried) < ATTEMPTS_IN_A_ROW else None
@@ -262,12 +275,3 @@ class Forwarding:
             endpoint=upstream.authority.decode() if upstream is not None else "",
             attempts=exchange.attempts,
         )
-
-
-def _visit(exchange: Exchange) -> _Visit:
-    """What is known about an exchange that needs more than its passage from now on."""
-    known: Passage | _Visit = exchange.context
-    if isinstance(known, _Visit):
-        return known
-    visit = exchange.context = _Visit(known)
-    return visit

@@ -8,7 +8,7 @@ order in which they are tried, header fields ready to be sent. An object that br
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -17,13 +17,12 @@ from gateway.sticky import Client, Stickiness, choose_part
 from upwell.api.names import ANNOTATION_STICKINESS
 from upwell.api.objects import Key, Object, ObjectError, annotations_of, key_of, namespace_of
 
-__all__ = ["Backend", "HostRoutes", "IngressRoutes", "RequestFields", "Route", "Target", "compile_ingress"]
+__all__ = ["Backend", "HostRoutes", "IngressRoutes", "RequestFields", "Route", "Target", "compile_ingress", "secret_of"]
 
 Field = tuple[bytes, bytes]
 
-OWN_FIELDS: Final = ((b"X-Forwarded-Proto", b"http"),)
-"""What the gateway says about every request; X-Forwarded-Host follows per request."""
 OWN_NAMES: Final = frozenset({b"x-forwarded-proto", b"x-forwarded-host"})
+"""What the gateway says about every request, and clients have no say in."""
 # fmt: off
 _FIELD_ORDER: Final = (
     "tls", "rules", "httpOption",
@@ -112,6 +111,8 @@ class HostRoutes:
     """The route, when there is one only and it takes everything."""
     hash: bytes
     """Tells the version of the Ingress, for probes."""
+    redirects: bool = False
+    """Whether who comes without TLS is sent to come with it."""
 
     def match(self, target: bytes, fields: RequestFields) -> Route | None:
         """The route for a request target in origin form."""
@@ -134,6 +135,12 @@ class IngressRoutes:
     """Who comes first keeps a host that two objects claim."""
     hosts: Mapping[bytes, HostRoutes]
     backends: frozenset[Backend]
+    secrets: Mapping[bytes, Key]
+    """By host, which may begin with `*.`: where its certificate is."""
+
+    def secret(self, host: bytes) -> Key | None:
+        """Where the certificate of one of its hosts is."""
+        return secret_of(self.secrets, host)
 
 
 def compile_ingress(obj: Object) -> IngressRoutes:
@@ -142,6 +149,8 @@ def compile_ingress(obj: Object) -> IngressRoutes:
     namespace = namespace_of(obj)
     digest = _hash(obj)
     stickiness = _stickiness(obj)
+    secrets = _secrets(spec)
+    redirected = spec.get("httpOption") == "Redirected"
     hosts: dict[bytes, HostRoutes] = {}
     for number, rule in enumerate(_required(spec, "rules", "spec")):
         where = f"spec.rules[{number}]"
@@ -156,8 +165,11 @@ def compile_ingress(obj: Object) -> IngressRoutes:
             routes[0] if takes_all else None,
             digest,
         )
-        for host in rule.get("hosts") or ():
-            hosts.setdefault(host.lower().encode(), entry)
+        for name in rule.get("hosts") or ():
+            host = name.lower().encode()
+            # Whom nobody gave a certificate would only be sent from one refusal to the next.
+            redirects = redirected and entry.public and secret_of(secrets, host) is not None
+            hosts.setdefault(host, replace(entry, redirects=True) if redirects else entry)
     metadata = obj["metadata"]
     return IngressRoutes(
         key_of(obj),
@@ -165,7 +177,23 @@ def compile_ingress(obj: Object) -> IngressRoutes:
         str(metadata.get("creationTimestamp") or ""),
         hosts,
         frozenset(target.backend for entry in hosts.values() for route in entry.routes for target in route.targets),
+        secrets,
     )
+
+
+def secret_of(secrets: Mapping[bytes, Key], host: bytes) -> Key | None:
+    """The Secret for `host`: by its name, or by the wildcard that stands for its first label."""
+    return secrets.get(host) or secrets.get(b"*." + host.partition(b".")[2])
+
+
+def _secrets(spec: Mapping[str, Any]) -> dict[bytes, Key]:
+    secrets: dict[bytes, Key] = {}
+    for number, entry in enumerate(spec.get("tls") or ()):
+        where = f"spec.tls[{number}]"
+        key = Key(str(_required(entry, "secretNamespace", where)), str(_required(entry, "secretName", where)))
+        for host in entry.get("hosts") or ():
+            secrets.setdefault(host.lower().encode(), key)
+    return secrets
 
 
 def _stickiness(obj: Object) -> Stickiness | None:
@@ -216,7 +244,7 @@ def _target(split: Mapping[str, Any], common: Mapping[str, str], where: str, nam
     return Target(
         backend,
         _names_of(frozenset(headers)),
-        (*((name.encode(), str(value).encode()) for name, value in sorted(headers.items())), *OWN_FIELDS),
+        tuple((name.encode(), str(value).encode()) for name, value in sorted(headers.items())),
     )
 
 

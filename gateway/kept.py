@@ -50,8 +50,8 @@ def whole_ingress(obj: Object) -> Object:
 
 
 def service(obj: Object) -> Object:
-    """Its ports: which number goes by which name."""
-    ports = [_chosen(port, ("name", "port")) for port in (obj.get("spec") or {}).get("ports") or ()]
+    """Its ports: which number goes by which name, and what is spoken there."""
+    ports = [_chosen(port, ("name", "port", "appProtocol")) for port in (obj.get("spec") or {}).get("ports") or ()]
     return {**_kind(obj), "metadata": _chosen(obj["metadata"], _IDENTITY), "spec": _share({"ports": ports})}
 
 

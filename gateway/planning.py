@@ -61,8 +61,10 @@ class Plan:
 class Planner:
     """Makes plans."""
 
-    def __init__(self, pools: PoolFinder) -> None:
+    def __init__(self, pools: PoolFinder, scheme: bytes) -> None:
+        """`scheme` is what the clients speak: http or https."""
         self._pools = pools
+        self._proto = (b"X-Forwarded-Proto", scheme)
         self._by_host: dict[bytes, Plan] = {}
         """By Host as clients write it. What the table has outgrown is replaced when it is asked for."""
 
@@ -79,10 +81,9 @@ class Planner:
         if route.rewrite_host:
             return self._rewritten(table, route, request)
         targets, deck = route.candidates(request)
-        forwarded_host = (b"X-Forwarded-Host", request.host)
+        own = self._own(request)
         passages = tuple(
-            Passage(self._pools.pool(target.backend), None, target.remove, (*target.add, forwarded_host))
-            for target in targets
+            Passage(self._pools.pool(target.backend), None, target.remove, (*target.add, *own)) for target in targets
         )
         plan = request.note = Plan(table.version, passages, deck)
         if entry.only is not None and route.stickiness is None:
@@ -120,5 +121,9 @@ class Planner:
     def _passage(
         self, route: Route, target: Target, remove: frozenset[bytes], add: Fields, request: RequestHead
     ) -> Passage:
-        add = (*add, (b"X-Forwarded-Host", request.host))
+        add = (*add, *self._own(request))
         return Passage(self._pools.pool(target.backend), route.rewrite_host, remove | OWN_NAMES, add)
+
+    def _own(self, request: RequestHead) -> Fields:
+        """What the gateway says about every request."""
+        return self._proto, (b"X-Forwarded-Host", request.host)

@@ -42,7 +42,7 @@ class Routes:
         self._served_callbacks.append(callback)
 
     def on_unused(self, callback: Callable[[Backend], None]) -> None:
-        """Call `callback` when an object does not lead to a backend any more; another one still may."""
+        """Call `callback` when no object leads to a backend any more."""
         self._unused_callbacks.append(callback)
 
     def is_ours(self, obj: Object) -> bool:
@@ -65,10 +65,9 @@ class Routes:
             except ObjectError as error:
                 self.rejected[key] = (int(obj["metadata"].get("generation") or 0), error)
                 LOG.warning("an ingress cannot be served", ingress=str(key), error=str(error))
-        before = {key: self.table.ingresses.get(key) for key in updates}
-        self.table.change(updates)
-        for key, routes in updates.items():
-            self._tell_unused(before[key], routes)
+        for backend in self.table.change(updates):
+            for callback in self._unused_callbacks:
+                callback(backend)
         for key, obj in changed.items():
             if obj is not None:
                 self._tell_served(key)
@@ -91,12 +90,6 @@ class Routes:
     def _tell_served(self, key: Key) -> None:
         for callback in self._served_callbacks:
             callback(key)
-
-    def _tell_unused(self, old: IngressRoutes | None, new: IngressRoutes | None) -> None:
-        gone = (old.backends if old is not None else frozenset()) - (new.backends if new is not None else frozenset())
-        for backend in gone:
-            for callback in self._unused_callbacks:
-                callback(backend)
 
 
 def _same_routes(one: Object, other: Object) -> bool:

@@ -8,7 +8,7 @@ keeps what was found looks at `version`.
 
 from collections.abc import Iterable, Mapping
 
-from gateway.ingress import HostRoutes, IngressRoutes
+from gateway.ingress import Backend, HostRoutes, IngressRoutes
 from upwell.api.objects import Key
 
 __all__ = ["Table", "normal_host"]
@@ -17,7 +17,7 @@ __all__ = ["Table", "normal_host"]
 class Table:
     """Begins empty; `change` fills it."""
 
-    __slots__ = ("_claims", "hosts", "ingresses", "version")
+    __slots__ = ("_claims", "_uses", "hosts", "ingresses", "version")
 
     def __init__(self) -> None:
         self.version = 0
@@ -25,6 +25,7 @@ class Table:
         self.hosts: dict[bytes, HostRoutes] = {}
         """By host, in lower case and without a port."""
         self.ingresses: dict[Key, IngressRoutes] = {}
+        self._uses: dict[Backend, int] = {}
         self._claims: dict[bytes, tuple[IngressRoutes, ...]] = {}
         """Hosts that more than one Ingress asks for, the one that has it first."""
 
@@ -32,13 +33,25 @@ class Table:
         """What `host`, as it stands in a request, leads to."""
         return self.hosts.get(normal_host(host))
 
-    def change(self, changes: Mapping[Key, IngressRoutes | None]) -> None:
-        """From now on these objects are as given, or gone where there is None."""
+    def change(self, changes: Mapping[Key, IngressRoutes | None]) -> set[Backend]:
+        """From now on these objects are as given, or gone where there is None; the backends that none leads to now."""
+        left: set[Backend] = set()
         for key, routes in changes.items():
-            self._replace(self.ingresses.pop(key, None), routes)
+            old = self.ingresses.pop(key, None)
+            self._replace(old, routes)
             if routes is not None:
                 self.ingresses[key] = routes
+                for backend in routes.backends:
+                    self._uses[backend] = self._uses.get(backend, 0) + 1
+            if old is not None:
+                left |= old.backends
+                for backend in old.backends:
+                    self._uses[backend] -= 1
         self.version += 1
+        unused = {backend for backend in left if not self._uses[backend]}
+        for backend in unused:
+            del self._uses[backend]
+        return unused
 
     def _replace(self, old: IngressRoutes | None, new: IngressRoutes | None) -> None:
         hosts = dict.fromkeys([*(old.hosts if old else ()), *(new.hosts if new else ())])

@@ -120,6 +120,17 @@ async def test_an_object_that_leaves_our_class_or_is_deleted_leaves_the_table(st
     assert sorted(story.unused) == [Backend("default", "a", 80), Backend("default", "b", 80)]
 
 
+async def test_a_backend_is_unused_when_the_last_object_lets_go_of_it(story: Story) -> None:
+    await story.put(simple("a", "a.example", "shared"))
+    await story.put(simple("b", "b.example", "shared"))
+    await story.put(simple("a", "a.example", "other", generation=2))
+    assert story.unused == []
+
+    story.api.remove(INGRESS, "default", "b")
+    await story.clock.advance(1)
+    assert story.unused == [Backend("default", "shared", 80)]
+
+
 async def test_a_status_that_somebody_else_broke_is_mended(story: Story) -> None:
     await story.put(simple("a", "a.example", "a"))
     version = story.routes.table.version

@@ -30,11 +30,13 @@ def test_changes_in_any_order_end_in_the_same_table(batches: list[list[tuple[str
                 rules = rule(*sorted(hosts), paths=[path(split(name))])
                 routes = compile_ingress(ingress(name, rules, creationTimestamp=created))
             changes[Key("default", name)] = routes
-        table.change(changes)
+        before = {backend for routes in there.values() for backend in routes.backends}
+        unused = table.change(changes)
         for key, routes in changes.items():
             there.pop(key, None)
             if routes is not None:
                 there[key] = routes
+        assert unused == before - {backend for routes in there.values() for backend in routes.backends}
 
     assert table.ingresses == there
     for host in (name.encode() for name in HOSTS):
