@@ -96,7 +96,8 @@ class TracingSetup:
         # Not the loop's executor: the process's end waits for that one, and a collector may hang for ever.
         threading.Thread(target=close, name="span flush", daemon=True).start()
         try:
-            await asyncio.wait_for(closed.wait(), FLUSH_SECONDS)
+            async with asyncio.timeout(FLUSH_SECONDS):  # wait_for may swallow being cancelled, before Python 3.12
+                await closed.wait()
         except TimeoutError:
             LOG.warning("the collector does not take the last spans in time")
 

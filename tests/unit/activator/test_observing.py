@@ -1,7 +1,8 @@
 """What is told of requests, as the settings of the cluster have it."""
 
 import asyncio
-from typing import Any
+import threading
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -11,6 +12,10 @@ from activator.observing import Observers
 from activator.tracing_setup import TracingSetup, resource_attributes
 from upwell.clock import FakeClock
 from upwell.ports import ConfigError
+
+if TYPE_CHECKING:
+    from upwell.telemetry.tracing import SpanSender
+    from upwell.telemetry.tracing_settings import TracingSettings
 
 ENV = {"POD_NAME": "activator-1", "POD_IP": "10.0.0.1"}
 ON = {"logging.enable-request-log": "true"}
@@ -65,6 +70,35 @@ async def test_tracing_follows_the_settings_and_stays_as_it_is_with_bad_ones() -
 
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_an_end_that_comes_just_as_the_last_spans_are_sent_is_an_end(turns: int) -> None:
+    released, closing = threading.Event(), threading.Event()
+
+    class Sender:
+        def close(self) -> None:
+            closing.set()
+            released.wait(10)
+
+    setup = TracingSetup(observers(), {}, {})
+    setup._sender = cast("SpanSender", Sender())
+    setup._current = cast("TracingSettings", "what is to be switched off")
+    setup.configure({})
+    running = asyncio.create_task(setup.run())
+    await until(closing.is_set)
+
+    released.set()
+    for thread in threading.enumerate():
+        if thread.name == "span flush":
+            thread.join(10)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    running.cancel()
+
+    async with asyncio.timeout(10):
+        await asyncio.gather(running, return_exceptions=True)
+    assert running.cancelled()
 
 
 async def until(look: Any) -> None:
