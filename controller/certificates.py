@@ -24,6 +24,7 @@ from upwell.api.objects import (
     new_object,
 )
 from upwell.api.resources import CERTIFICATE
+from upwell.cluster.errors import NotFound
 
 __all__ = [
     "CLUSTER_LOCAL",
@@ -57,9 +58,15 @@ def tls_is_disabled(owner: Object) -> bool:
 
 
 def certificate_for(
-    owner: Object, name: str, hosts: Sequence[str], kind: str, network: NetworkConfig, labels: Mapping[str, str]
+    owner: Object,
+    name: str,
+    hosts: Sequence[str],
+    kind: str,
+    network: NetworkConfig,
+    labels: Mapping[str, str],
+    domain: str = "",
 ) -> Object:
-    """A Certificate for `hosts`, the first of which stands for all, in a Secret of its own name."""
+    """A Certificate for `hosts` in a Secret of its own name; `domain` is what they are in, or the first of them."""
     annotations = {key: value for key, value in annotations_of(owner).items() if key != ANNOTATION_LAST_APPLIED}
     chosen = next((annotations[key] for key in _CLASS_KEYS if key in annotations), network.certificate_class)
     kept = {key: value for key, value in annotations.items() if key not in _CLASS_KEYS}
@@ -72,7 +79,7 @@ def certificate_for(
             "annotations": {**kept, _CLASS: chosen},
             "ownerReferences": [controller_reference(owner)],
         },
-        spec={"dnsNames": list(hosts), "domain": hosts[0], "secretName": name},
+        spec={"dnsNames": list(hosts), "domain": domain or hosts[0], "secretName": name},
     )
 
 
@@ -83,7 +90,12 @@ async def ensure_certificate(
     name = name_of(wanted)
     found = cluster.cached(CERTIFICATE, namespace_of(wanted), name)
     if found is None:
-        found, created = await cluster.create(CERTIFICATE, wanted)
+        try:
+            found, created = await cluster.create(CERTIFICATE, wanted)
+        except NotFound as error:
+            message = f"Certificate {name} fails to be provisioned: this cluster has no Certificates."
+            conditions.mark_false(condition, "CertificateProvisionFailed", message)
+            raise Refused(f"certificate: {error}") from error
         if created:
             return found
     if not is_controlled_by(found, owner):

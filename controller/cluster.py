@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from controller.issuing.classes import CHALLENGE, CM_CERTIFICATE
+from controller.issuing.optional import optional_informer
 from controller.settings import Settings
 from upwell.api.names import LABEL_REVISION
 from upwell.api.objects import Object, name_of, namespace_of
@@ -16,6 +18,7 @@ from upwell.api.resources import (
     DOMAIN_MAPPING,
     IMAGE,
     INGRESS,
+    NAMESPACE,
     POD,
     POD_AUTOSCALER,
     REVISION,
@@ -36,20 +39,20 @@ _WATCHED: Final = (
     CONFIGURATION,
     REVISION,
     ROUTE,
-    DOMAIN_MAPPING,
-    DOMAIN_CLAIM,
     POD_AUTOSCALER,
     INGRESS,
-    CERTIFICATE,
-    IMAGE,
     DEPLOYMENT,
     CORE_SERVICE,
+    NAMESPACE,
 )
+_OPTIONAL: Final = (CERTIFICATE, DOMAIN_MAPPING, DOMAIN_CLAIM, IMAGE, CM_CERTIFICATE, CHALLENGE)
+"""Without which the rest goes on."""
 
 
 def make_informers(client: Client, clock: Clock) -> Mapping[Resource, Informer]:
     """One cache for each resource that reconcilers read; of pods only those of revisions."""
     informers = {resource: Informer(client, resource, clock=clock) for resource in _WATCHED}
+    informers |= {resource: optional_informer(client, resource, clock) for resource in _OPTIONAL}
     informers[POD] = Informer(client, POD, labels=LABEL_REVISION, clock=clock)
     return informers
 

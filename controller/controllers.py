@@ -17,6 +17,9 @@ from controller.configuration import ConfigurationController
 from controller.domain.reconciler import COMPONENT as DOMAIN_COMPONENT
 from controller.domain.reconciler import DomainMappingController
 from controller.duties import Duty
+from controller.issuing.namespaces import NamespaceCertificates
+from controller.issuing.reconciler import COMPONENT as CERTIFICATE_COMPONENT
+from controller.issuing.reconciler import CertificateController
 from controller.labeler import Labeler
 from controller.revision.reconciler import COMPONENT as REVISION_COMPONENT
 from controller.revision.reconciler import RevisionController
@@ -26,7 +29,7 @@ from controller.service import COMPONENT as SERVICE_COMPONENT
 from controller.service import ServiceController
 from controller.settings import Settings
 from upwell.api.names import CLUSTER_DOMAIN, SYSTEM_NAMESPACE
-from upwell.api.resources import CONFIGURATION, DOMAIN_MAPPING, REVISION, ROUTE, SERVICE
+from upwell.api.resources import CERTIFICATE, CONFIGURATION, DOMAIN_MAPPING, NAMESPACE, REVISION, ROUTE, SERVICE
 from upwell.clock import Clock, SystemClock
 from upwell.cluster.client import Client
 from upwell.cluster.configmaps import ConfigMaps
@@ -40,6 +43,7 @@ _COMPONENTS: Final = (
     REVISION_COMPONENT,
     ROUTE_COMPONENT,
     DOMAIN_COMPONENT,
+    CERTIFICATE_COMPONENT,
     COLLECTOR_COMPONENT,
 )
 
@@ -80,6 +84,8 @@ class Controllers:
             ("route", ROUTE, RouteController(cluster).queue),
             ("labeler", ROUTE, Labeler(cluster).queue),
             ("domainmapping", DOMAIN_MAPPING, DomainMappingController(cluster).queue),
+            ("certificate", CERTIFICATE, CertificateController(cluster).queue),
+            ("nscert", NAMESPACE, NamespaceCertificates(cluster).queue),
             ("gc", CONFIGURATION, RevisionCollector(cluster).queue),
         )
         self.duties = tuple(Duty(name, queue, self._informers[resource]) for name, resource, queue in queues)

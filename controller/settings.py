@@ -8,6 +8,7 @@ sidecar's image there is nothing to run, and whoever needs it gets the error.
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol, TypeVar
 
+from upwell.api.config_certmanager import CertManagerConfig, parse_certmanager
 from upwell.api.config_defaults import DefaultsConfig, parse_defaults
 from upwell.api.config_deployment import DeploymentConfig, parse_deployment
 from upwell.api.config_domain import DomainConfig, parse_domain
@@ -26,6 +27,7 @@ LOG: Final = log.get("settings")
 Parsed = TypeVar("Parsed")
 _PARSERS: Final[Mapping[str, Callable[[Mapping[str, str]], Any]]] = {
     "config-autoscaler": parse_autoscaler_config,
+    "config-certmanager": parse_certmanager,
     "config-defaults": parse_defaults,
     "config-deployment": parse_deployment,
     "config-domain": parse_domain,
@@ -62,6 +64,10 @@ class Settings:
     @property
     def autoscaler(self) -> AutoscalerConfig:
         return self._get("config-autoscaler", AutoscalerConfig)
+
+    @property
+    def certmanager(self) -> CertManagerConfig:
+        return self._get("config-certmanager", CertManagerConfig)
 
     @property
     def defaults(self) -> DefaultsConfig:

@@ -3,9 +3,10 @@
 Source: contract, control-plane.md 8.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from controller.route.ingress import NOT_COPIED, http_option, ingress_class
+from controller.route.ingress import NOT_COPIED, http_option, ingress_class, with_challenges
 from upwell.api.config_network import NetworkConfig
 from upwell.api.names import ANNOTATION_INGRESS_CLASS, HEADER_ORIGINAL_HOST, child_name
 from upwell.api.objects import (
@@ -26,7 +27,13 @@ LABEL_UID: Final = "serving.knative.dev/domainMappingUID"
 LABEL_NAMESPACE: Final = "serving.knative.dev/domainMappingNamespace"
 
 
-def make_mapped_ingress(mapping: Object, host: str, tls: list[dict[str, Any]], network: NetworkConfig) -> Object:
+def make_mapped_ingress(
+    mapping: Object,
+    host: str,
+    tls: list[dict[str, Any]],
+    network: NetworkConfig,
+    challenges: Sequence[Mapping[str, Any]] = (),
+) -> Object:
     """`host` is the target's inside the cluster; its first label names the Service to send to."""
     domain, namespace = name_of(mapping), namespace_of(mapping)
     split = {
@@ -41,7 +48,11 @@ def make_mapped_ingress(mapping: Object, host: str, tls: list[dict[str, Any]], n
         "visibility": "ExternalIP",
         "http": {"paths": [{"rewriteHost": host, "splits": [split]}]},
     }
-    spec: dict[str, Any] = {"rules": [rule], "tls": tls, "httpOption": http_option(mapping, network)}
+    spec: dict[str, Any] = {
+        "rules": with_challenges([rule], challenges),
+        "tls": tls,
+        "httpOption": http_option(mapping, network),
+    }
     annotations = {key: value for key, value in annotations_of(mapping).items() if key not in NOT_COPIED}
     return new_object(
         INGRESS,

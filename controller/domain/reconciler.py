@@ -50,6 +50,7 @@ __all__ = ["COMPONENT", "FINALIZER", "DomainMappingController"]
 COMPONENT: Final = "domainmapping-controller"
 FINALIZER: Final = "domainmappings.serving.knative.dev"
 BY_REFERENCE: Final = "referred-to"
+Entries = list[dict[str, Any]]
 _TARGETS: Final = (SERVICE, ROUTE, CORE_SERVICE)
 
 
@@ -88,9 +89,10 @@ class DomainMappingController:
             conditions.mark_unknown(INGRESS_READY, "IngressNotConfigured", "Ingress has not yet been reconciled.")
         self._tell_url(mapping, network.default_external_scheme)
         await self._claim(mapping, conditions)
-        tls = await self._secure(mapping, conditions)
+        tls, challenges = await self._secure(mapping, conditions)
         host = await self._resolve(mapping, conditions)
-        ingress = await self._reconcile_ingress(mapping, make_mapped_ingress(mapping, host, tls, network), conditions)
+        wanted = make_mapped_ingress(mapping, host, tls, network, challenges)
+        ingress = await self._reconcile_ingress(mapping, wanted, conditions)
         follow_ingress(conditions, INGRESS_READY, ingress)
 
     def _tell_url(self, mapping: Object, scheme: str) -> None:
@@ -115,28 +117,28 @@ class DomainMappingController:
         why = "(and autocreate-cluster-domain-claims property is not true)"
         raise Refused(f'no ClusterDomainClaim found for domain "{domain}" {why}')
 
-    async def _secure(self, mapping: Object, conditions: Conditions) -> list[dict[str, Any]]:
-        """The Ingress' entry for TLS: the user's own Secret, or a Certificate's, or none."""
+    async def _secure(self, mapping: Object, conditions: Conditions) -> tuple[Entries, Entries]:
+        """The Ingress' entry for TLS: the user's own Secret, or a Certificate's, or none; and open challenges."""
         domain, network = name_of(mapping), self._cluster.settings.network
         own = (mapping["spec"].get("tls") or {}).get("secretName")
         if own:
             message = "TLS certificate was provided externally"
             conditions.mark_true(CERTIFICATE_PROVISIONED, "CertificateExternallyProvided", message)
             self._tell_url(mapping, "https")
-            return [{"hosts": [domain], "secretName": own, "secretNamespace": namespace_of(mapping)}]
+            return [{"hosts": [domain], "secretName": own, "secretNamespace": namespace_of(mapping)}], []
         if not network.external_domain_tls or tls_is_disabled(mapping):
             message = "external-domain-tls is not enabled"
             conditions.mark_true(CERTIFICATE_PROVISIONED, "TLSNotEnabled", message)
-            return []
+            return [], []
         # The label holds the name, not the uid: so has the reference's.
         wanted = certificate_for(mapping, child_name(domain, ""), [domain], EXTERNAL, network, {LABEL_UID: domain})
         found = await ensure_certificate(self._cluster, mapping, wanted, CERTIFICATE_PROVISIONED, conditions)
         plain = network.http_option == "Enabled"
         if is_fulfilled(found, CERTIFICATE_PROVISIONED, conditions, plain_http=plain):
             self._tell_url(mapping, "https")
-            return [ingress_tls(found)]
+            return [ingress_tls(found)], []
         self._tell_url(mapping, "http" if plain else "https")
-        return []
+        return [], list((found.get("status") or {}).get("http01Challenges") or ())
 
     async def _resolve(self, mapping: Object, conditions: Conditions) -> str:
         """The target's host inside the cluster; raise Refused when there is none."""

@@ -12,7 +12,7 @@ from upwell.api.go_template import TemplateError
 from upwell.api.names import LABEL_VISIBILITY
 from upwell.api.objects import Object, annotations_of, labels_of, name_of, namespace_of
 
-__all__ = ["CLUSTER_LOCAL", "Host", "HostError", "address_url", "make_hosts"]
+__all__ = ["CLUSTER_LOCAL", "Host", "HostError", "address_url", "make_hosts", "public_url"]
 
 CLUSTER_LOCAL: Final = "cluster-local"
 _FQDN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+")
@@ -62,15 +62,23 @@ def make_hosts(
             service=service,
             domain=fqdn,
             cluster_local=domain == local_domain,
-            url=f"http://{fqdn}" if domain == local_domain else _public_url(fqdn, network),
+            url=f"http://{fqdn}" if domain == local_domain else public_url(fqdn, network),
             inside=_inside(service, namespace_of(route), cluster_domain),
         )
     return hosts
 
 
-def address_url(route: Object, cluster_domain: str) -> str:
+def address_url(route: Object, cluster_domain: str, scheme: str = "http") -> str:
     """Where the cluster's own clients reach the route."""
-    return f"http://{_inside(name_of(route), namespace_of(route), cluster_domain)[-1]}"
+    return f"{scheme}://{_inside(name_of(route), namespace_of(route), cluster_domain)[-1]}"
+
+
+def public_url(fqdn: str, network: NetworkConfig, scheme: str = "") -> str:
+    """Where the world reaches a host, by the scheme that it is told by default or by `scheme`."""
+    scheme = scheme or network.default_external_scheme
+    port = network.external_https_port if scheme == "https" else network.external_port
+    shown = f":{port}" if port and port != _SCHEME_PORTS.get(scheme) else ""
+    return f"{scheme}://{fqdn}{shown}"
 
 
 def _tagged_name(route: Object, tag: str, network: NetworkConfig) -> str:
@@ -99,12 +107,6 @@ def _domain_name(route: Object, service: str, domain: str, local_domain: str, ne
     if too_long or not _FQDN.fullmatch(fqdn):
         raise HostError(f'invalid domain name "{fqdn}": it must be lower case labels of at most 63 characters')
     return fqdn
-
-
-def _public_url(fqdn: str, network: NetworkConfig) -> str:
-    scheme, port = network.default_external_scheme, network.external_port
-    shown = f":{port}" if port and port != _SCHEME_PORTS.get(scheme) else ""
-    return f"{scheme}://{fqdn}{shown}"
 
 
 def _inside(service: str, namespace: str, cluster_domain: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ the revision that they go to, which is how the activator knows it. Source: contr
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from controller.route.hosts import Host
 from controller.route.rollout import Rollout
@@ -44,6 +45,7 @@ __all__ = [
     "ingress_class",
     "make_ingress",
     "same_ingress",
+    "with_challenges",
 ]
 
 ANNOTATION_ROLLOUT: Final = "networking.internal.knative.dev/rollout"
@@ -67,9 +69,14 @@ def make_ingress(
     *,
     tag_header_routing: bool,
     system_internal_tls: bool = False,
+    tls: Sequence[Mapping[str, Any]] = (),
+    challenges: Sequence[Mapping[str, Any]] = (),
 ) -> Object:
+    """`challenges` are those of the Certificates that are not ready, answered under the hosts that they are for."""
+    rules = _rules(route, traffic, hosts, rollout, tag_header_routing, system_internal_tls)
     spec: dict[str, Any] = {
-        "rules": _rules(route, traffic, hosts, rollout, tag_header_routing, system_internal_tls),
+        "rules": with_challenges(rules, challenges),
+        "tls": list(tls),
         "httpOption": http_option(route, network),
     }
     return new_object(
@@ -128,6 +135,22 @@ def http_option(route: Object, network: NetworkConfig) -> str:
     """What becomes of plain HTTP: `Enabled`, `Redirected`, or empty."""
     _, value = _first(annotations_of(route), _HTTP_OPTION_KEYS)
     return _HTTP_OPTIONS.get(value.lower(), network.http_option)
+
+
+def with_challenges(rules: Sequence[dict[str, Any]], challenges: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rules, each with the answers to challenges of its host first; and one for each host that has none."""
+    paths: dict[str, list[dict[str, Any]]] = {}
+    for challenge in challenges:
+        url = urlsplit(str(challenge["url"]))
+        split = {name: challenge[name] for name in ("serviceName", "serviceNamespace", "servicePort")}
+        paths.setdefault(str(url.hostname), []).append({"path": url.path, "splits": [{**split, "percent": 100}]})
+    result = []
+    for rule in rules:
+        answers = paths.pop(rule["hosts"][0], []) if rule["visibility"] == "ExternalIP" else []
+        result.append({**rule, "http": {"paths": [*answers, *rule["http"]["paths"]]}})
+    for host, answers in sorted(paths.items()):
+        result.append({"hosts": [host], "http": {"paths": answers}, "visibility": "ExternalIP"})
+    return result
 
 
 def _annotations(route: Object, hosts: Mapping[str, Host], rollout: Rollout, network: NetworkConfig) -> dict[str, str]:

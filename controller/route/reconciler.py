@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from controller.cluster import Cluster
+from controller.issuing.namespaces import LABEL_WILDCARD
+from controller.route.certificates import Secured, secure_route
 from controller.route.guard import LOOK_SECONDS, CanaryGuard, back_to, failure_of, is_guarded
 from controller.route.hosts import Host, HostError, address_url, make_hosts
 from controller.route.ingress import ANNOTATION_ROLLOUT, follow_ingress, http_option_problem, make_ingress, same_ingress
@@ -27,9 +29,9 @@ from upwell.api.objects import (
     name_of,
     namespace_of,
 )
-from upwell.api.resources import CONFIGURATION, CORE_SERVICE, INGRESS, REVISION, ROUTE, Resource
+from upwell.api.resources import CERTIFICATE, CONFIGURATION, CORE_SERVICE, INGRESS, REVISION, ROUTE, Resource
 from upwell.api.rollout_duration import rollout_seconds
-from upwell.api.route import ALL_TRAFFIC_ASSIGNED, CERTIFICATE_PROVISIONED, CONDITIONS, INGRESS_READY
+from upwell.api.route import ALL_TRAFFIC_ASSIGNED, CONDITIONS, INGRESS_READY
 from upwell.cluster.informer import Handler
 from upwell.cluster.reconciler import Reconciler
 from upwell.policy.durations import NANOSECONDS
@@ -58,8 +60,9 @@ class RouteController:
         informers[ROUTE].add_index(BY_TARGET, _targets_of)
         informers[CORE_SERVICE].add_index(BY_ROUTE, _route_of)
         informers[ROUTE].add_handler(self.queue.enqueue_changed)
-        for child in (INGRESS, CORE_SERVICE):
+        for child in (INGRESS, CORE_SERVICE, CERTIFICATE):
             informers[child].add_handler(self.queue.enqueue_controller_of("Route"))
+        informers[CERTIFICATE].add_handler(self._wildcard_changed)
         informers[CONFIGURATION].add_handler(self._target_changed(CONFIGURATION))
         informers[REVISION].add_handler(self._target_changed(REVISION))
         cluster.settings.on_change(self._settings_changed)
@@ -92,9 +95,10 @@ class RouteController:
         conditions.mark_true(ALL_TRAFFIC_ASSIGNED)
         status["address"] = {"url": address_url(route, self._cluster.cluster_domain)}
         services = await self._reconcile_placeholders(route, hosts, conditions)
-        conditions.mark_true(CERTIFICATE_PROVISIONED, "TLSNotEnabled", "external-domain-tls is not enabled")
-        ingress, rollout = await self._reconcile_ingress(route, traffic, hosts, conditions)
-        status["traffic"] = _status_traffic(traffic, hosts, rollout)
+        secured = await secure_route(self._cluster, route, hosts, conditions)
+        self._tell_urls(route, secured)
+        ingress, rollout = await self._reconcile_ingress(route, traffic, secured, conditions)
+        status["traffic"] = _status_traffic(traffic, secured.hosts, rollout)
         _follow_ingress(conditions, ingress, rollout)
         await self._point_placeholders(route, services, ingress)
         again = self._until_next_step(rollout)
@@ -102,6 +106,11 @@ class RouteController:
             return await self._guard(route, traffic, rollout, again, conditions)
         conditions.clear(CANARY_HEALTHY)
         return again
+
+    def _tell_urls(self, route: Object, secured: Secured) -> None:
+        scheme = "https" if secured.address_is_secure else "http"
+        route["status"]["url"] = secured.hosts[DEFAULT].url
+        route["status"]["address"] = {"url": address_url(route, self._cluster.cluster_domain, scheme)}
 
     async def _guard(
         self, route: Object, traffic: Traffic, rollout: Rollout, again: float | None, conditions: Conditions
@@ -165,19 +174,19 @@ class RouteController:
         return result
 
     async def _reconcile_ingress(
-        self, route: Object, traffic: Traffic, hosts: Mapping[str, Host], conditions: Conditions
+        self, route: Object, traffic: Traffic, secured: Secured, conditions: Conditions
     ) -> tuple[Object, Rollout]:
         goal = goal_of(traffic)
         existing = self._cluster.cached(INGRESS, namespace_of(route), child_name(name_of(route), ""))
         if existing is None:
-            wanted = self._make_ingress(route, traffic, hosts, goal)
+            wanted = self._make_ingress(route, traffic, secured, goal)
             existing, created = await self._cluster.create(INGRESS, wanted)
             if created:
                 self._events.normal(route, "Created", f'Created Ingress "{name_of(existing)}"')
                 return existing, goal
         self._require_control(route, existing, "Ingress", conditions)
         rollout = self._advance(route, existing, goal, conditions)
-        wanted = self._make_ingress(route, traffic, hosts, rollout)
+        wanted = self._make_ingress(route, traffic, secured, rollout)
         if same_ingress(existing, wanted):
             return existing, rollout
         changed = mutable(existing)
@@ -196,16 +205,18 @@ class RouteController:
             before = before.observe_ready(now, duration)
         return before.advance(goal, now)
 
-    def _make_ingress(self, route: Object, traffic: Traffic, hosts: Mapping[str, Host], rollout: Rollout) -> Object:
+    def _make_ingress(self, route: Object, traffic: Traffic, secured: Secured, rollout: Rollout) -> Object:
         settings = self._cluster.settings
         return make_ingress(
             route,
             traffic,
-            hosts,
+            secured.hosts,
             rollout,
             settings.network,
             tag_header_routing=settings.features.enabled("tag-header-based-routing"),
             system_internal_tls=settings.network.system_internal_tls,
+            tls=secured.tls,
+            challenges=secured.challenges,
         )
 
     async def _point_placeholders(self, route: Object, services: list[Object], ingress: Object) -> None:
@@ -245,6 +256,13 @@ class RouteController:
                         self.queue.enqueue_object(route)
 
         return handle
+
+    def _wildcard_changed(self, old: Object | None, new: Object | None) -> None:
+        """A namespace's own certificate serves all of its Routes."""
+        for certificate in filter(None, (old, new)):
+            if LABEL_WILDCARD in labels_of(certificate):
+                for route in self._cluster.informers[ROUTE].list(namespace_of(certificate)):
+                    self.queue.enqueue_object(route)
 
     def _settings_changed(self, config_map: str) -> None:
         if config_map in _SHAPING:

@@ -41,7 +41,16 @@ ADMISSION = "admissionregistration.k8s.io"
 NOT_ON_A_LAPTOP = {
     "controller": {
         Access("get", "", "serviceaccounts"): "credentials of registries",
-        **{Access(verb, NETWORKING, "certificates"): "HTTPS" for verb in ("get", "create", "update")},
+        **{Access(verb, NETWORKING, "certificates"): "HTTPS" for verb in ("get", "create", "update", "delete")},
+        **{Access("update", NETWORKING, f"certificates/{part}"): "HTTPS" for part in ("status", "finalizers")},
+        **{
+            Access(verb, "cert-manager.io", "certificates"): "cert-manager"
+            for verb in ("get", "watch", "create", "update")
+        },
+        Access("watch", "acme.cert-manager.io", "challenges"): "cert-manager",
+        Access("update", "", "namespaces/finalizers"): "certificates of a namespace",
+        **{Access(verb, "", "secrets"): "HTTPS" for verb in ("create", "update")},
+        **{Access(verb, "", "configmaps"): "whom to trust" for verb in ("get", "create", "update")},
         **{
             Access(verb, ADMISSION, f"{kind}webhookconfigurations"): "the webhook's certificate"
             for kind in ("mutating", "validating")

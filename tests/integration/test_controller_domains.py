@@ -68,7 +68,11 @@ async def test_a_domain_of_another_namespace_is_refused_until_the_claim_changes(
 
 async def test_a_domain_waits_for_its_certificate_where_plain_http_is_not_allowed(world: World) -> None:
     await set_network(
-        world, autocreate_cluster_domain_claims="true", external_domain_tls="enabled", http_protocol="redirected"
+        world,
+        autocreate_cluster_domain_claims="true",
+        external_domain_tls="enabled",
+        http_protocol="redirected",
+        certificate_class="test.certificate.networking.knative.dev",
     )
     world.start_controller()
     await world.apply()

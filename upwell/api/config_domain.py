@@ -25,6 +25,8 @@ class DomainConfig:
     """By domain, the labels of the routes that it is for."""
 
     selectors: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    wildcards: frozenset[str] = frozenset()
+    """Those whose namespaces may have certificates for all of their hosts at once; a default always is one."""
 
     def lookup(self, labels: Mapping[str, str], cluster_domain: str) -> str:
         """The domain of a route with `labels`: of those that match the most specific, then the first by name."""
@@ -41,13 +43,17 @@ class DomainConfig:
 def parse_domain(data: Mapping[str, str]) -> DomainConfig:
     """Read config-domain; raise SettingError."""
     settings = Settings("config-domain", data)
-    return DomainConfig({domain: _selector(settings, domain) for domain in data})
+    parsed = {domain: _parse(settings, domain) for domain in data}
+    selectors = {domain: selector for domain, (selector, _) in parsed.items()}
+    return DomainConfig(selectors, frozenset(domain for domain, (_, wildcard) in parsed.items() if wildcard))
 
 
-def _selector(settings: Settings, domain: str) -> Mapping[str, str]:
+def _parse(settings: Settings, domain: str) -> tuple[Mapping[str, str], bool]:
+    """Of one domain its selector, and whether it is a wildcard's."""
     right = "must be empty or YAML of the form {selector: {label: value}}"
     try:
         parsed: Any = yaml.safe_load(settings.text(domain)) or {}
-        return {str(name): str(value) for name, value in (parsed.get("selector") or {}).items()}
+        selector = {str(name): str(value) for name, value in (parsed.get("selector") or {}).items()}
+        return selector, not selector or parsed.get("type") == "wildcard"
     except (yaml.YAMLError, AttributeError):
         raise settings.error(domain, right) from None

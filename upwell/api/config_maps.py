@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from upwell.api.config_certmanager import parse_certmanager
 from upwell.api.config_defaults import parse_defaults
 from upwell.api.config_deployment import parse_deployment
 from upwell.api.config_domain import parse_domain
@@ -36,6 +37,7 @@ def _parse_logging(data: Mapping[str, str]) -> None:
 
 _PARSERS: Final[Mapping[str, Callable[[Mapping[str, str]], Any]]] = {
     "config-autoscaler": parse_autoscaler_config,
+    "config-certmanager": parse_certmanager,
     "config-defaults": parse_defaults,
     "config-deployment": parse_deployment,
     "config-domain": parse_domain,

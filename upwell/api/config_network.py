@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+import yaml
+
 from upwell.api.go_template import Template, TemplateError
+from upwell.api.label_selector import LabelSelector, parse_selector
 from upwell.api.settings import Settings
 
 __all__ = ["NetworkConfig", "parse_network"]
@@ -31,6 +34,8 @@ class NetworkConfig:
     default_external_scheme: str = "http"
     external_port: int = 0
     """Ours: the port that a public URL needs besides its host; 0 when it is the scheme's own."""
+    external_https_port: int = 0
+    """Ours: the same for URLs by HTTPS; without it, what `external-port` says where HTTPS is the default scheme."""
     system_internal_tls: bool = False
     mesh_mode: str = "auto"
     """Whether a mesh keeps pods from being addressed one by one: `enabled`, `disabled`, or to be found out: `auto`."""
@@ -41,6 +46,8 @@ class NetworkConfig:
     cluster_local_domain_tls: bool = False
     """Whether they get them for the names by which the cluster's own clients do."""
     certificate_class: str = _CERT_MANAGER
+    wildcard_selector: LabelSelector | None = None
+    """Namespaces that get certificates for all of their hosts at once."""
     autocreate_domain_claims: bool = False
     """Whether a DomainMapping makes the claim on its domain itself."""
 
@@ -57,11 +64,13 @@ def parse_network(data: Mapping[str, str]) -> NetworkConfig:
         rollout_duration=settings.integer("rollout-duration", 0, "rolloutDuration"),
         default_external_scheme=settings.text("default-external-scheme", "http", "defaultExternalScheme"),
         external_port=settings.integer("external-port", 0, high=65535),
+        external_https_port=_https_port(settings),
         system_internal_tls=_internal_tls(settings),
         # Whatever else is said there means no, as the contract has it.
         external_domain_tls=settings.text("external-domain-tls", "", "auto-tls", "autoTLS").lower() == "enabled",
         cluster_local_domain_tls=bool(settings.choice("cluster-local-domain-tls", "", _SWITCH)),
         certificate_class=settings.text("certificate-class", _CERT_MANAGER, "certificate.class"),
+        wildcard_selector=_selector(settings),
         mesh_mode=_mesh_mode(settings),
         mesh_pod_addressability=settings.flag("enable-mesh-pod-addressability", False),
         autocreate_domain_claims=settings.flag(
@@ -83,6 +92,21 @@ def _template(settings: Settings, key: str, default: str, alias: str) -> Templat
     if "/" in host or not host:
         raise settings.error(key, f'must make a host name without a path, not "{host}"')
     return template
+
+
+def _https_port(settings: Settings) -> int:
+    is_default = settings.text("default-external-scheme", "http", "defaultExternalScheme") == "https"
+    fallback = settings.integer("external-port", 0, high=65535) if is_default else 0
+    return settings.integer("external-https-port", fallback, high=65535)
+
+
+def _selector(settings: Settings) -> LabelSelector | None:
+    key = "namespace-wildcard-cert-selector"
+    try:
+        parsed = yaml.safe_load(settings.text(key))
+        return None if parsed is None else parse_selector(parsed)
+    except (yaml.YAMLError, ValueError) as error:
+        raise settings.error(key, f"must be a label selector in YAML: {error}") from None
 
 
 def _mesh_mode(settings: Settings) -> str:
