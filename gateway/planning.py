@@ -64,6 +64,7 @@ class Planner:
     def __init__(self, pools: PoolFinder, scheme: bytes) -> None:
         """`scheme` is what the clients speak: http or https."""
         self._pools = pools
+        self._plain = scheme == b"http"
         self._proto = (b"X-Forwarded-Proto", scheme)
         self._by_host: dict[bytes, Plan] = {}
         """By Host as clients write it. What the table has outgrown is replaced when it is asked for."""
@@ -86,7 +87,8 @@ class Planner:
             Passage(self._pools.pool(target.backend), None, target.remove, (*target.add, *own)) for target in targets
         )
         plan = request.note = Plan(table.version, passages, deck)
-        if entry.only is not None and route.stickiness is None:
+        # Where requests are mostly redirected, a plan is for the exception (`OPTIONS *`) and not for its host.
+        if entry.only is not None and route.stickiness is None and not (entry.redirects and self._plain):
             self._keep(request.host, plan)
         return plan
 

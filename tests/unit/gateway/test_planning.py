@@ -37,7 +37,7 @@ class World:
     def __init__(self, *objects: Object) -> None:
         self.table = Table()
         self.apply(*objects)
-        self.planner = Planner(Pools())
+        self.planner = Planner(Pools(), b"http")
 
     def apply(self, *objects: Object) -> None:
         self.table.change({key_of(obj): compile_ingress(obj) for obj in objects})
@@ -100,6 +100,16 @@ def test_where_the_path_decides_a_host_has_no_plan_of_its_own() -> None:
 
     assert here.service(request(target="/api/x")) == "api"
     assert here.service(request(target="/x")) == "root"
+
+
+def test_where_clients_are_redirected_a_host_has_no_plan_of_its_own() -> None:
+    obj = ingress("a", rule("a.example", paths=[path(split("a"))]))
+    tls = [{"hosts": ["a.example"], "secretName": "a", "secretNamespace": "default"}]
+    obj["spec"].update(tls=tls, httpOption="Redirected")
+    here = World(obj)
+    assert here.service(request(target="/")) == "a"
+
+    assert here.planner.known(here.table, request(target="/")) is None
 
 
 @pytest.mark.parametrize(
