@@ -28,6 +28,8 @@ LABELS = {
     "serving.knative.dev/domainMappingUID",
     "serving.knative.dev/visibility",
     "knative.dev/crd-install",
+    "networking.internal.knative.dev/certificate-uid",
+    "networking.knative.dev/wildcardDomain",
 }
 """Keys in the code that are labels; the page names one of them in passing."""
 
