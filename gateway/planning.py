@@ -61,7 +61,7 @@ class Plan:
 class Planner:
     """Makes plans."""
 
-    def __init__(self, pools: PoolFinder, scheme: bytes) -> None:
+    def __init__(self, pools: PoolFinder, scheme: bytes = b"http") -> None:
         """`scheme` is what the clients speak: http or https."""
         self._pools = pools
         self._plain = scheme == b"http"
