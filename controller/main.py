@@ -62,6 +62,7 @@ async def _run(config: ProcessConfig, client: Client, clock: Clock, stop: asynci
     )
     webhook = _webhook(config, client, clock, config_maps)
     registry = Registry()
+    client.count_in(registry)
     registry.gauge_from("upwell_controller_synced", "Whether every cache is filled.", lambda: float(controllers.synced))
 
     def ready() -> bool:

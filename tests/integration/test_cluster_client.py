@@ -10,10 +10,11 @@ import yaml
 from aiohttp import web
 
 from upwell.api.objects import new_object
-from upwell.api.resources import POD
+from upwell.api.resources import DEPLOYMENT, POD
 from upwell.cluster.client import Client, PatchType
 from upwell.cluster.errors import AlreadyExists, ApiError, Conflict, Forbidden, Gone, Invalid, NotFound, Unavailable
 from upwell.ports import ConfigError
+from upwell.telemetry.metrics import Registry
 
 Respond = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -197,6 +198,21 @@ async def test_the_wait_a_server_asks_for_is_known(server: Server, client: Clien
     with pytest.raises(Unavailable) as caught:
         await client.get(POD, "a", "default")
     assert caught.value.retry_after == 7
+
+
+async def test_answers_are_counted_by_what_was_asked(server: Server, client: Client) -> None:
+    registry = Registry()
+    client.count_in(registry)
+    await client.get(POD, "a", "default")
+    await client.patch(DEPLOYMENT, "a", "default", {}, subresource="scale")
+    server.answers({"reason": "Forbidden"}, 403)
+    with pytest.raises(Forbidden):
+        await client.list(POD)
+
+    text = registry.render().decode()
+    assert 'upwell_api_requests_total{verb="get",resource="pods",code="200"} 1.0\n' in text
+    assert 'upwell_api_requests_total{verb="patch",resource="deployments/scale",code="200"} 1.0\n' in text
+    assert 'upwell_api_requests_total{verb="get",resource="pods",code="403"} 1.0\n' in text
 
 
 async def test_no_server_is_unavailable_and_says_which(tmp_path: Path) -> None:

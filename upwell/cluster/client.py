@@ -17,6 +17,7 @@ from upwell.api.objects import Object, name_of, namespace_of
 from upwell.api.resources import Resource
 from upwell.cluster.connection import ENDLESS, STREAMING, Connection, connect
 from upwell.cluster.errors import Gone, Unavailable, error_for
+from upwell.telemetry.metrics import Registry
 
 __all__ = ["Client", "PatchType"]
 
@@ -53,6 +54,12 @@ class Client:
     def host(self) -> str:
         """The server's base URL."""
         return self._connection.host
+
+    def count_in(self, registry: Registry) -> None:
+        """Have all answers of the API server counted among these metrics."""
+        labels = ("verb", "resource", "code")
+        family = registry.counter("upwell_api_requests", "Answers of the Kubernetes API.", labels)
+        self._connection.on_answer = lambda verb, resource, status: family.labels(verb, resource, str(status)).inc()
 
     async def get(self, resource: Resource, name: str, namespace: str = "") -> Object:
         return _object(await self._connection.request("GET", resource.path(namespace, name)))

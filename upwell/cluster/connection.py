@@ -9,7 +9,7 @@ starts as well while the API server is away.
 import ipaddress
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -29,6 +29,13 @@ STREAMING: Final = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=1
 """Servers send a bookmark about once a minute; two silent minutes mean that the connection is dead."""
 ENDLESS: Final = aiohttp.ClientTimeout(total=None, sock_connect=5)
 """For a log that may say nothing for hours."""
+_VERBS: Final[Mapping[str, str]] = {
+    "GET": "get",
+    "POST": "create",
+    "PUT": "update",
+    "PATCH": "patch",
+    "DELETE": "delete",
+}
 
 
 class Connection:
@@ -38,6 +45,8 @@ class Connection:
         """`loader` is what read the kubeconfig; it is asked again when the server says 401."""
         self._api = api
         self._loader = loader
+        self.on_answer: Callable[[str, str, int], None] = lambda verb, resource, status: None
+        """Told of every answer: what was asked as roles name it (a list or watch is a `get`), and the status."""
 
     @property
     def host(self) -> str:
@@ -108,6 +117,7 @@ class Connection:
                 _preload_content=False,
                 _request_timeout=timeout,
             )
+            self.on_answer(_VERBS.get(method, method), _resource_of(path), response.status)
             if response.status != 401 or attempt or self._loader is None:
                 break
             # Tokens of exec and OIDC providers end without notice: ask the provider again, once.
@@ -176,6 +186,15 @@ def _is_loopback(url: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _resource_of(path: str) -> str:
+    """`/apis/GROUP/VERSION/namespaces/NAMESPACE/RESOURCE/NAME/SUBRESOURCE` without what names the one object."""
+    parts = path.strip("/").split("/")
+    rest = parts[2:] if parts[0] == "api" else parts[3:]
+    if len(rest) > 2 and rest[0] == "namespaces":
+        rest = rest[2:]
+    return "/".join((*rest[:1], *rest[2:3]))
 
 
 def _parsed(response: aiohttp.ClientResponse, data: bytes) -> Any:

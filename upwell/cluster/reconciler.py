@@ -117,7 +117,7 @@ class Reconciler:
                 self._queue.add_after(key, again)
 
     def _failed(self, key: Key, error: Exception) -> None:
-        self._queue.add_rate_limited(key)
+        self._queue.add_rate_limited(key, error.retry_after if isinstance(error, ApiError) else 0.0)
         again = self._queue.failures(key)
         if isinstance(error, Unavailable):
             self._log.warning("cannot reconcile while the API server is away", key=str(key), error=str(error))

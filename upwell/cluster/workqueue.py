@@ -66,11 +66,16 @@ class WorkQueue:
         heapq.heappush(self._delayed, (due, key))
         self._earlier.set()
 
-    def add_rate_limited(self, key: Key) -> None:
-        """Have `key` worked on again after the pause that its failures in a row have earned it."""
+    def add_rate_limited(self, key: Key, at_least: float = 0.0) -> None:
+        """Have `key` worked on again after the pause that its failures in a row have earned it.
+
+        `at_least` are the seconds that a server asked to be left alone; those who were all told the same do not come
+        back all at once.
+        """
         failures = self._failures.get(key, 0)
         self._failures[key] = min(failures + 1, _DOUBLINGS)
-        self.add_after(key, min(LONGEST_PAUSE, FIRST_PAUSE * 2**failures) * self._rng.uniform(0.5, 1.0))
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**failures) * self._rng.uniform(0.5, 1.0)
+        self.add_after(key, max(pause, at_least * self._rng.uniform(1.0, 1.25)))
 
     def failures(self, key: Key) -> int:
         """How often in a row `key` failed."""

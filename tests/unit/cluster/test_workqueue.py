@@ -115,3 +115,17 @@ async def test_shut_down_ends_the_waiting() -> None:
         await waiting
     queue.add(A)
     assert len(queue) == 0
+
+
+async def test_a_server_that_asks_for_a_pause_gets_it_and_not_everybody_at_its_end() -> None:
+    clock = FakeClock()
+    queue = WorkQueue(clock, random.Random(1))
+    async with running({"timer": queue.run()}):
+        queue.add_rate_limited(A, at_least=4)
+        queue.add_rate_limited(B, at_least=4)
+        await clock.advance(3.99)
+        assert len(queue) == 0
+        await clock.advance(0.3)
+        assert len(queue) == 1
+        await clock.advance(0.75)
+        assert len(queue) == 2
