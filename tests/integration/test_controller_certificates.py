@@ -118,3 +118,42 @@ async def test_without_cert_manager_hosts_stay_on_http_and_the_certificate_says_
     certificate = await eventually(look)
     assert certificate is not None
     assert name_of(certificate).startswith("route-")
+
+
+async def test_a_namespaces_wildcard_serves_its_routes_and_names_inside_the_cluster_have_their_own(
+    world: World,
+) -> None:
+    world.start_controller()
+    await set_network(
+        world,
+        external_domain_tls="enabled",
+        cluster_local_domain_tls="enabled",
+        certificate_class=CLASS,
+        namespace_wildcard_cert_selector="matchExpressions: [{key: off, operator: DoesNotExist}]",
+    )
+
+    async def wildcard() -> bool:
+        with contextlib.suppress(NotFound):
+            certificate = await world.get(CERTIFICATE, "default.localhost")
+            return find(certificate.get("status"), "Ready").get("status") == "True"
+        return False
+
+    await eventually(wildcard)
+    await world.apply()
+    await world.ready()
+
+    async def both() -> list[Object] | None:
+        tls: list[Object] = (await world.get(INGRESS, "app"))["spec"].get("tls") or []
+        return tls if len(tls) == 2 else None
+
+    entries = await eventually(both)
+    assert entries is not None
+    inside = ["app.default", "app.default.svc", "app.default.svc.cluster.local"]
+    route = await url_becomes(world, "https://app.default.localhost")
+    name = f"route-{route['metadata']['uid']}-local"
+    assert [(one["hosts"], one["secretName"]) for one in entries] == [
+        (inside, name),
+        (["app.default.localhost"], "default.localhost"),
+    ]
+    assert route["status"]["address"]["url"] == "https://app.default.svc.cluster.local"
+    assert (await world.get(CERTIFICATE, name))["spec"]["domain"] == "svc.cluster.local"
