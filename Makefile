@@ -13,10 +13,10 @@ COMPILED_TESTS := tests/unit/http tests/unit/queueproxy tests/unit/policy tests/
 	tests/integration/test_conformance_queueproxy.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit golden integration chart fuzz bench bench-activator bench-autoscaler bench-gateway bench-simulate soak load chaos wheel test-compiled fmt docs crds clean
+.PHONY: help setup demo test lint unit golden integration chart fuzz bench bench-activator bench-autoscaler bench-gateway bench-control-plane bench-simulate soak load chaos wheel test-compiled fmt docs crds clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(RUNTIME): pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Upwell needs Python 3.11 to 3.13, this is %d.%d. Try: make PYTHON=python3.12" % v)'
@@ -69,6 +69,9 @@ bench-autoscaler: $(STAMP) ## what deciding, collecting, scraping and waking cos
 
 bench-gateway: $(STAMP) ## the gateway beside HAProxy with the same routes, and what changes of them cost; five minutes
 	$(BIN)/python -m bench.gateway $(BENCH_ARGS)
+
+bench-control-plane: $(STAMP) ## a Service from kubectl apply to Ready, a thousand at once, and what they cost at rest; six minutes
+	$(BIN)/python -m bench.control_plane $(BENCH_ARGS)
 
 bench-simulate: $(STAMP) ## an hour at 1,000 requests/s, and a day of many functions, through `upwell simulate`
 	$(BIN)/python -m bench.simulate $(BENCH_ARGS)
