@@ -49,7 +49,6 @@ ACTIVATORS_POPULATED: Final = "ActivatorEndpointsPopulated"
 NOT_READY: Final = "K8s Service is not ready"
 _CONDITIONS: Final = ConditionSet(dependents=(POPULATED,))
 _HTTPS: Final = "https"
-_H2C: Final = "kubernetes.io/h2c"
 
 Backends = dict[tuple[str, str], list[dict[str, Any]]]
 """Ready endpoints by (address type, JSON of the ports they share)."""
@@ -162,7 +161,10 @@ def _fresh_status(sks: Object, *, names_known: bool) -> dict[str, Any]:
 
 def _serving_port(sks: Object, port: int) -> dict[str, Any]:
     if port_name_of(sks) == names.PORT_NAME_H2C:
-        return {**_port(names.PORT_NAME_H2C, port, names.PORT_H2C), "appProtocol": _H2C}
+        return {
+            **_port(names.PORT_NAME_H2C, port, names.PORT_H2C),
+            "appProtocol": names.APP_PROTOCOL_H2C,
+        }
     return _port(names.PORT_NAME_HTTP, port, names.PORT_HTTP)
 
 

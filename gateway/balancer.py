@@ -3,16 +3,18 @@
 A backend is a port of a Service. Its endpoints are the ready addresses in the Service's EndpointSlices, under the
 name that the Service gives the port; where none is ready, those that terminate and still serve. Of two of them drawn
 at random the one with fewer requests in flight is taken (the power of two choices), which needs no bookkeeping besides
-those counts and no scan. An endpoint that has just failed is passed over for a moment while there are others:
+those counts and no scan. What is spoken there the Service's port says: HTTP/2 where it is named `http2` or `h2c`, or
+has that appProtocol, else HTTP/1. An endpoint that has just failed is passed over for a moment while there are others:
 EndpointSlices follow a death, the next request is earlier.
 """
 
 import random
-from collections.abc import Callable, Collection
-from typing import Final, Protocol
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final, Protocol
 
 from gateway.ingress import Backend
 from gateway.metrics import BackendMetrics, GatewayMetrics
+from upwell.api import names
 from upwell.api.objects import Key, Object, key_of
 from upwell.clock import Clock, SystemClock
 from upwell.cluster.endpoints import Address, EndpointTracker
@@ -21,6 +23,7 @@ from upwell.http import Upstream
 
 __all__ = ["Balancer", "Pool", "UpstreamSource"]
 
+HTTP2_NAMES: Final = frozenset((names.PORT_NAME_H2C, "h2c"))
 SUSPECT_SECONDS: Final = 1.0
 """How long an endpoint that failed is passed over; a restart takes about as long."""
 
@@ -36,12 +39,14 @@ class UpstreamSource(Protocol):
 class Pool:
     """The endpoints of one backend."""
 
-    __slots__ = ("_clock", "_rng", "_suspects", "backend", "dropped", "metrics", "upstreams")
+    __slots__ = ("_clock", "_rng", "_suspects", "backend", "dropped", "http2", "metrics", "upstreams")
 
     def __init__(self, backend: Backend, metrics: BackendMetrics, clock: Clock, rng: random.Random) -> None:
         self.backend = backend
         self.metrics = metrics
         self.upstreams: list[Upstream] = []
+        self.http2 = False
+        """Whether HTTP/2 is spoken there."""
         self.dropped = False
         """Whether this is no longer the backend's pool: whoever waits has to look for its route again."""
         self._suspects: dict[Upstream, float] = {}
@@ -145,19 +150,28 @@ class Balancer:
             self._refresh(self._pools[backend])
 
     def _refresh(self, pool: Pool) -> None:
-        addresses = self._addresses(pool.backend)
+        port = self._port(pool.backend)
+        if port is not None:
+            pool.http2 = port.get("name") in HTTP2_NAMES or port.get("appProtocol") == names.APP_PROTOCOL_H2C
+        addresses = self._addresses(pool.backend, port)
         if [(upstream.host, upstream.port) for upstream in pool.upstreams] != addresses:
             self._set(pool, [self._engine.upstream(host, port) for host, port in addresses])
             for callback in self._callbacks:
                 callback(pool)
 
-    def _addresses(self, backend: Backend) -> list[Address]:
+    def _port(self, backend: Backend) -> Mapping[str, Any] | None:
         service = self._services.get(backend.namespace, backend.service)
         for port in ((service or {}).get("spec") or {}).get("ports") or ():
             if backend.port in (port.get("port"), port.get("name")):
-                which = (backend.namespace, backend.service, port.get("name") or "")
-                return self._endpoints.addresses(*which)[0] or self._endpoints.leaving(*which)
-        return []
+                found: Mapping[str, Any] = port
+                return found
+        return None
+
+    def _addresses(self, backend: Backend, port: Mapping[str, Any] | None) -> list[Address]:
+        if port is None:
+            return []
+        which = (backend.namespace, backend.service, port.get("name") or "")
+        return self._endpoints.addresses(*which)[0] or self._endpoints.leaving(*which)
 
     def _set(self, pool: Pool, upstreams: list[Upstream]) -> None:
         # Taken before given up, so that one that stays keeps its connections.

@@ -16,10 +16,11 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from gateway.balancer import Pool
+from gateway.entrance import Entrance, redirection
 from gateway.metrics import GatewayMetrics
 from gateway.planning import Passage, Plan, Planner, PoolFinder
 from gateway.table import Table
-from upwell.http import Exchange, FailureKind, Upstream, UpstreamFailure
+from upwell.http import Exchange, FailureKind, RequestHead, Upstream, UpstreamFailure
 from upwell.telemetry import log
 
 __all__ = ["Forwarding", "PoolSource", "RouteSource"]
@@ -30,6 +31,7 @@ LONGEST_PAUSE: Final = 0.25
 ATTEMPTS_IN_A_ROW: Final = 3
 """Endpoints that one request tries before it pauses; where so many are dead, EndpointSlices are about to change."""
 _NONE: Final[frozenset[Upstream]] = frozenset()
+PLAIN_ENTRANCE: Final = Entrance()
 PLAIN: Final = (b"Content-Type", b"text/plain; charset=utf-8")
 
 
@@ -82,22 +84,22 @@ class Forwarding:
         pools: PoolSource,
         metrics: GatewayMetrics,
         *,
-        public_only: bool = False,
+        entrance: Entrance = PLAIN_ENTRANCE,
         wait_seconds: float = 10.0,
         waiting_max: int = 10_000,
         access_log: bool = False,
         is_ready: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`public_only`: hosts of visibility ClusterLocal do not exist here. To be made where the loop is running."""
+        """To be made where the loop is running."""
         self._routes = routes
         self._pools = pools
         self._metrics = metrics
-        self._public_only = public_only
+        self._entrance = entrance
         self._wait_seconds = wait_seconds
         self._waiting_max = waiting_max
         self._access_log = access_log
         self._is_ready = is_ready
-        self._planner = Planner(pools)
+        self._planner = Planner(pools, entrance.scheme)
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[Pool, dict[Exchange, None]] = {}
         self.waiting = 0
@@ -114,11 +116,13 @@ class Forwarding:
                 return
         passage = exchange.context = plan.choose()
         exchange.retry_unsent = True
-        upstream = passage.pool.choose()
+        pool = passage.pool
+        upstream = pool.choose()
         if upstream is None:
             self._attempt(exchange, self._visit(exchange))
         else:
-            exchange.forward(upstream, host=passage.host, remove=passage.remove, add=passage.add)
+            http2 = pool.http2 or _is_grpc(exchange.request)
+            exchange.forward(upstream, host=passage.host, remove=passage.remove, add=passage.add, http2=http2)
 
     def upstream_failed(self, exchange: Exchange, failure: UpstreamFailure) -> None:
         visit = self._visit(exchange)
@@ -153,7 +157,7 @@ class Forwarding:
         if b"k-network-hash" not in request.fields and (known := self._planner.known(table, request)) is not None:
             return known
         entry = table.find(request.host)
-        if entry is None or (self._public_only and not entry.public):
+        if entry is None or (self._entrance.public_only and not entry.public):
             self._no_such_host(exchange)
             return None
         if request.get(b"k-network-hash") == b"override" and request.get(b"k-network-probe") == b"probe":
@@ -161,6 +165,10 @@ class Forwarding:
             exchange.respond(200, ((b"K-Network-Hash", entry.hash),))
             return None
         route = entry.match(request.target, request)
+        elsewhere = redirection(self._entrance, entry, route, request)
+        if elsewhere is not None:
+            exchange.respond(elsewhere[0], ((b"Location", elsewhere[1]),))
+            return None
         if route is None:
             self._no_such_path(exchange)
             return None
@@ -189,7 +197,8 @@ class Forwarding:
         if upstream is None:
             self._wait(exchange, visit)
         else:
-            exchange.forward(upstream, host=visit.host, remove=visit.remove, add=visit.add)
+            http2 = visit.pool.http2 or _is_grpc(exchange.request)
+            exchange.forward(upstream, host=visit.host, remove=visit.remove, add=visit.add, http2=http2)
 
     def _wait(self, exchange: Exchange, visit: _Visit) -> None:
         now = self._loop.time()
@@ -275,3 +284,8 @@ class Forwarding:
             endpoint=upstream.authority.decode() if upstream is not None else "",
             attempts=exchange.attempts,
         )
+
+
+def _is_grpc(request: RequestHead) -> bool:
+    """Whether it is a call that nothing but HTTP/2 can carry, whatever the app's port is named."""
+    return request.version[0] == 2 and request.fields.get(b"content-type", b"").startswith(b"application/grpc")

@@ -11,25 +11,32 @@ import asyncio
 import gc
 import socket
 from collections.abc import Coroutine, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway import kept
 from gateway.admin import serving_admin
 from gateway.balancer import Balancer
 from gateway.config import VARIABLES, GatewayConfig
+from gateway.entrance import Entrance
 from gateway.forwarding import Forwarding
 from gateway.metrics import GatewayMetrics
 from gateway.routes import Routes
 from gateway.writer import StatusWriter
+from upwell.api.names import PORT_GATEWAY_LOCAL_TLS, PORT_GATEWAY_TLS
 from upwell.api.resources import CORE_SERVICE, ENDPOINT_SLICE, INGRESS
 from upwell.cluster.client import Client
 from upwell.cluster.endpoints import EndpointTracker
 from upwell.cluster.informer import Informer
 from upwell.cluster.runtime import run_component, running
-from upwell.http import Application, Engine, Limits
+from upwell.http import Engine, Limits
 from upwell.ports import ConfigError
 from upwell.telemetry import log
 from upwell.telemetry.metrics import Registry
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+    from gateway.certificates import Certificates
 
 __all__ = ["main"]
 
@@ -56,14 +63,22 @@ class Gateway:
         balancer = Balancer(self._services, EndpointTracker(self._slices), self._engine, metrics)
         self._routes.on_unused(balancer.drop)
         self._status = StatusWriter(client, self._ingresses, self._routes, config.load_balancers)
-        self._public = self._forwarding(balancer, metrics, public_only=bool(config.local_port))
-        self._local = self._forwarding(balancer, metrics, public_only=False)
+        self._certificates = self._make_certificates()
+        https_port = config.https_port if config.tls is not None else 0
+        public_only = bool(config.local_port)
+        self._entrances = {
+            config.port: self._forwarding(balancer, metrics, Entrance(b"http", public_only, https_port)),
+            PORT_GATEWAY_TLS: self._forwarding(balancer, metrics, Entrance(b"https", public_only)),
+            config.local_port: self._forwarding(balancer, metrics, Entrance()),
+            PORT_GATEWAY_LOCAL_TLS: self._forwarding(balancer, metrics, Entrance(b"https")),
+        }
+        """By port; one without a number is not opened."""
         gauge = self._registry.gauge_from
         gauge("upwell_gateway_requests_in_flight", "Requests under way.", lambda: self._engine.in_flight)
         gauge(
             "upwell_gateway_requests_waiting",
             "Requests that wait for a ready endpoint.",
-            lambda: self._public.waiting + self._local.waiting,
+            lambda: sum(forwarding.waiting for forwarding in self._entrances.values()),
         )
         gauge("upwell_gateway_hosts", "Hosts in the routing table.", lambda: len(self._routes.table.hosts))
 
@@ -75,6 +90,8 @@ class Gateway:
             "service informer": self._services.run(),
             "endpoint slice informer": self._slices.run(),
         }
+        if self._certificates is not None:
+            tasks["secret informer"] = self._certificates.secrets.run()
         admin_port = ports.actual(self._config.admin_port)
         async with (
             serving_admin(self._registry, lambda: self.ready, ports.bind_host, admin_port),
@@ -85,9 +102,7 @@ class Gateway:
             self._routes.flush()
             gc.collect()
             gc.freeze()  # The routes stay; a full collection that goes through ten thousand holds requests up.
-            await self._listen(self._public, self._config.port)
-            if self._config.local_port:
-                await self._listen(self._local, self._config.local_port)
+            await self._open()
             self.ready = True
             writer = group.create_task(self._status.run(), name="ingress status writer")
             await stop.wait()
@@ -97,21 +112,34 @@ class Gateway:
     async def _synced(self) -> None:
         for informer in (self._ingresses, self._services, self._slices):
             await informer.wait_synced()
+        if self._certificates is not None:
+            await self._certificates.secrets.wait_synced()
 
-    async def _listen(self, app: Application, port: int) -> None:
+    async def _open(self) -> None:
+        local = self._config.local_port
+        await self._listen(self._config.port)
+        if local:
+            await self._listen(local)
+        if self._certificates is not None:
+            await self._listen(PORT_GATEWAY_TLS, self._certificates.context)
+            if local:
+                await self._listen(PORT_GATEWAY_LOCAL_TLS, self._certificates.context)
+
+    async def _listen(self, port: int, tls: "SSLContext | None" = None) -> None:
+        app = self._entrances[port]
         ports = self._config.ports
         descriptor = ports.listen_fds.get(port)
         try:
             if descriptor is not None:
                 handed_over = socket.socket(fileno=descriptor)
                 handed_over.setblocking(False)
-                listener = await self._engine.serve(app, ports.bind_host, sock=handed_over)
+                listener = await self._engine.serve(app, ports.bind_host, sock=handed_over, tls=tls)
             else:
-                listener = await self._engine.serve(app, ports.bind_host, ports.actual(port))
+                listener = await self._engine.serve(app, ports.bind_host, ports.actual(port), tls=tls)
         except OSError as error:
             where = f"descriptor {descriptor}" if descriptor is not None else f"{ports.bind_host}:{ports.actual(port)}"
             raise ConfigError(f"cannot listen on {where} for port {port}: {error.strerror or error}") from error
-        LOG.info("listening", port=listener.port, handed_over=descriptor is not None)
+        LOG.info("listening", port=listener.port, handed_over=descriptor is not None, tls=tls is not None)
 
     async def _drain(self) -> None:
         self.ready = False
@@ -119,12 +147,21 @@ class Gateway:
         finished = await self._engine.drain(self._config.drain_timeout)
         LOG.info("drained", finished=finished)
 
-    def _forwarding(self, balancer: Balancer, metrics: GatewayMetrics, *, public_only: bool) -> Forwarding:
+    def _make_certificates(self) -> "Certificates | None":
+        options = self._config.tls
+        if options is None:
+            return None
+        from gateway.certificates import Certificates  # what signs and reads them takes a tenth of a second to load
+
+        default = self._config.default_certificate
+        return Certificates(self._client, self._routes, options, default, self._registry)
+
+    def _forwarding(self, balancer: Balancer, metrics: GatewayMetrics, entrance: Entrance) -> Forwarding:
         return Forwarding(
             self._routes,
             balancer,
             metrics,
-            public_only=public_only,
+            entrance=entrance,
             wait_seconds=self._config.wait_seconds,
             waiting_max=self._config.waiting_max,
             access_log=self._config.access_log,

@@ -17,9 +17,12 @@ PORT_PROFILING: Final = 8008
 PORT_METRICS: Final = 9090
 PORT_STAT_SERVER: Final = 8080
 PORT_GATEWAY: Final = 8080
+PORT_GATEWAY_TLS: Final = 8443
+PORT_GATEWAY_LOCAL_TLS: Final = 8444
 PORT_USER_DEFAULT: Final = 8080
 PORT_NAME_HTTP: Final = "http"
 PORT_NAME_H2C: Final = "http2"
+APP_PROTOCOL_H2C: Final = "kubernetes.io/h2c"
 PORT_NAME_STATS: Final = "http-autometric"
 
 # Request headers, as sent

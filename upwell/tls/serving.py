@@ -11,7 +11,7 @@ from typing import Final
 
 from upwell.tls.settings import TlsOptions
 
-__all__ = ["ServingContext"]
+__all__ = ["PROTOCOLS", "ServingContext", "load_context"]
 
 PROTOCOLS: Final = ("h2", "http/1.1")
 """A client that does not negotiate, as Knative's activator, is known by its first bytes."""
@@ -25,7 +25,7 @@ class ServingContext:
     def __init__(self, options: TlsOptions, protocols: Sequence[str] = PROTOCOLS) -> None:
         """`protocols` are offered to clients that negotiate."""
         self._options = options
-        self._protocols = list(protocols)
+        self._protocols = protocols
         self._current: ssl.SSLContext | None = None
         self._listening: ssl.SSLContext | None = None
 
@@ -41,10 +41,10 @@ class ServingContext:
 
     def use(self, certificate: str, key: str) -> None:
         """Serve with the pair in these files from now on; raise OSError or ValueError, and the old one stays."""
-        current = self._load(certificate, key)
+        current = load_context(self._options, self._protocols, certificate, key)
         if self._listening is None:
             # What a listener starts with must be able to serve by itself: OpenSSL looks before it asks.
-            self._listening = self._load(certificate, key)
+            self._listening = load_context(self._options, self._protocols, certificate, key)
             self._listening.sni_callback = self._greeted
         self._current = current
 
@@ -52,30 +52,32 @@ class ServingContext:
         if self._current is not None:
             connection.context = self._current
 
-    def _load(self, certificate: str, key: str) -> ssl.SSLContext:
-        options = self._options
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = VERSIONS[options.minimum]
-        if options.maximum:
-            context.maximum_version = VERSIONS[options.maximum]
-        if options.ciphers:
-            context.set_ciphers(":".join(options.ciphers))
-        if options.curves:
-            context.set_ecdh_curve(self._curve())
-        context.set_alpn_protocols(self._protocols)
-        context.load_cert_chain(certificate, key)
-        if options.client_certificates != "none":
-            context.verify_mode = CLIENT_CERTIFICATES[options.client_certificates]
-            context.load_verify_locations(options.client_authorities)
-        return context
 
-    def _curve(self) -> str:
-        """The first curve that OpenSSL knows: Python's ssl can be given one."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        for curve in self._options.curves:
-            try:
-                context.set_ecdh_curve(curve)
-            except ValueError:
-                continue
-            return curve
-        raise ValueError(f"OpenSSL knows none of the curves {', '.join(self._options.curves)}")
+def load_context(options: TlsOptions, protocols: Sequence[str], certificate: str, key: str) -> ssl.SSLContext:
+    """What serves with the pair in these files; `protocols` are offered. Raise OSError or ValueError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = VERSIONS[options.minimum]
+    if options.maximum:
+        context.maximum_version = VERSIONS[options.maximum]
+    if options.ciphers:
+        context.set_ciphers(":".join(options.ciphers))
+    if options.curves:
+        context.set_ecdh_curve(_first_known(options.curves))
+    context.set_alpn_protocols(list(protocols))
+    context.load_cert_chain(certificate, key)
+    if options.client_certificates != "none":
+        context.verify_mode = CLIENT_CERTIFICATES[options.client_certificates]
+        context.load_verify_locations(options.client_authorities)
+    return context
+
+
+def _first_known(curves: Sequence[str]) -> str:
+    """The first curve that OpenSSL knows: Python's ssl can be given one."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    for curve in curves:
+        try:
+            context.set_ecdh_curve(curve)
+        except ValueError:
+            continue
+        return curve
+    raise ValueError(f"OpenSSL knows none of the curves {', '.join(curves)}")
