@@ -107,6 +107,7 @@ def config_maps(gateway_port: int) -> list[Object]:
         "config-domain": {"localhost": ""},
         "config-network": {
             "ingress-class": names.INGRESS_CLASS,
+            "certificate-class": "upwell.certificate.networking.knative.dev",  # no cert-manager here
             "autocreate-cluster-domain-claims": "true",  # nobody else is here to dispute a domain
             **forced_keys(gateway_port)["config-network"],
         },

@@ -68,7 +68,9 @@ def test_config_maps_are_labelled_for_admission_which_accepts_them(values: dict[
 
 
 def test_there_is_a_config_map_for_everything_that_is_configured() -> None:
-    wanted = "autoscaler defaults deployment domain features gc leader-election logging network observability"
+    wanted = (
+        "autoscaler certmanager defaults deployment domain features gc leader-election logging network observability"
+    )
 
     assert set(of_kind(DEFAULTS, "ConfigMap")) == {f"config-{name}" for name in wanted.split()}
 
