@@ -1,13 +1,15 @@
 """An API server as real ones are at their worst: a proxy that refuses, delays, forgets, and fills in.
 
 Every client of it sees conflicts, errors, throttling with Retry-After, connections that drop before or after the
-write was done, watches that end, break, fall behind or have expired, and objects with fields that it never set.
+write was done, reads that fail, watches that end, break, fall behind or have expired, by status or by an event in
+their midst, objects with fields that it never set, and resourceVersions that are no numbers.
 Faults come from a seed, so that a run can be repeated.
 """
 
 import asyncio
 import json
 import random
+import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,6 +21,8 @@ from aiohttp import web
 __all__ = ["FaultyProxy"]
 
 _STATUS = {409: "Conflict", 410: "Expired", 429: "TooManyRequests", 500: "InternalError", 503: "ServiceUnavailable"}
+_OPAQUE = re.compile(r"rv\.([0-9a-f]+)\.z")
+_EXPIRED = {"kind": "Status", "apiVersion": "v1", "code": 410, "reason": "Expired", "message": "too old"}
 
 
 class FaultyProxy:
@@ -30,8 +34,8 @@ class FaultyProxy:
         self.port = 0
         self.active = True
         """Whether there are faults at all."""
-        self.share = 0.1
-        """Of writes that go wrong."""
+        self.share = 0.15
+        """Of requests that go wrong; of reads a third of it."""
         self.faults: Counter[str] = Counter()
         self.writes: Counter[str] = Counter()
         """By verb and collection, writes that reached the server and changed something."""
@@ -56,9 +60,12 @@ class FaultyProxy:
             return await self._forward(request)
         if request.query.get("watch"):
             return await self._watch(request)
-        fault = self._random.random() < self.share and self.active and request.method != "GET"
-        if not fault:
+        share = self.share / 3 if request.method == "GET" else self.share
+        if not (self._random.random() < share and self.active):
             return await self._forward(request)
+        if request.method == "GET":
+            self.faults["read failed"] += 1
+            return _refusal(self._random.choice((429, 500, 503)), {"Retry-After": "1"})
         kind = self._random.choice(("conflict", "error", "throttled", "dropped before", "dropped after"))
         self.faults[kind] += 1
         if kind == "throttled":
@@ -74,15 +81,15 @@ class FaultyProxy:
         return web.Response()
 
     async def _forward(self, request: web.Request) -> web.Response:
-        body, headers = await request.read(), _headers(request)
+        body, headers = _numbers((await request.read()).decode()), _headers(request)
         async with self._session.request(
-            request.method, self._target + request.path_qs, data=body, headers=headers
+            request.method, self._target + _numbers(request.path_qs), data=body, headers=headers
         ) as answer:
             content = await answer.read()
         if request.method != "GET" and answer.status < 300 and "events" not in request.path:
             self.writes[f"{request.method} {request.path}"] += 1
         if answer.content_type == "application/json" and self.active:
-            content = json.dumps(_filled_in(json.loads(content))).encode()
+            content = json.dumps(_opaque(_filled_in(json.loads(content)))).encode()
         return web.Response(body=content, status=answer.status, content_type=answer.content_type)
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
@@ -97,18 +104,22 @@ class FaultyProxy:
                 await self._stream(request, response)
         except TimeoutError:
             self.faults["watch ended"] += 1
-            if self._random.random() < 0.5 and request.transport is not None:
+            way = self._random.choice(("as it should", "broken", "expired"))
+            if way == "expired":
+                self.faults["watch expired in its midst"] += 1
+                await response.write(json.dumps({"type": "ERROR", "object": _EXPIRED}).encode() + b"\n")
+            elif way == "broken" and request.transport is not None:
                 request.transport.abort()
         return response
 
     async def _stream(self, request: web.Request, response: web.StreamResponse) -> None:
-        async with self._session.get(self._target + request.path_qs, headers=_headers(request)) as answer:
+        async with self._session.get(self._target + _numbers(request.path_qs), headers=_headers(request)) as answer:
             async for line in answer.content:
                 if self.active and self._random.random() < 0.3:
                     self.faults["cache behind"] += 1
                     await asyncio.sleep(self._random.uniform(0.0, 0.4))
                 event = json.loads(line)
-                event["object"] = _filled_in(event["object"]) if self.active else event["object"]
+                event["object"] = _opaque(_filled_in(event["object"])) if self.active else event["object"]
                 await response.write(json.dumps(event).encode() + b"\n")
 
 
@@ -120,6 +131,20 @@ def _refusal(code: int, headers: dict[str, str] | None = None) -> web.Response:
     reason = _STATUS[code]
     content = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason}
     return web.json_response({**content, "message": f"injected: {reason}"}, status=code, headers=headers)
+
+
+def _opaque(content: Any) -> Any:
+    """With versions that can only be compared for equality and sent back."""
+    for part in (content, *(content.get("items") or ())):
+        version = (part.get("metadata") or {}).get("resourceVersion") or ""
+        if version.isdigit():
+            part["metadata"]["resourceVersion"] = f"rv.{int(version):x}.z"
+    return content
+
+
+def _numbers(text: str) -> str:
+    """What a client sent, with the server's own versions."""
+    return _OPAQUE.sub(lambda found: str(int(found[1], 16)), text)
 
 
 def _filled_in(content: Any) -> Any:

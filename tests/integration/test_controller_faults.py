@@ -145,7 +145,8 @@ async def test_faults_change_nothing_about_the_outcome(world: World, tmp_path: P
             found = await outcome(world)
             pytest.fail("\n".join(line for key in calm for line in compare(found[key], calm[key], str(key))))
         seen = dict(proxy.faults)
-        assert {"error", "throttled", "dropped before", "dropped after", "watch ended"} <= seen.keys(), seen
+        assert seen.keys() >= {"error", "throttled", "dropped before", "dropped after", "read failed"}, seen
+        assert seen.keys() >= {"watch ended", "watch expired in its midst"}, seen
 
         # What the server fills in is not fought over: with nothing left to do, nothing is written.
         proxy.share = 0.0
