@@ -1,9 +1,9 @@
 """What a cluster does with objects of Knative's kinds before it stores them, run in the server.
 
-    defaulting (webhook) ─> unknown fields ─> types, bounds and CEL rules (CRD) ─> validation (webhook)
+    defaulting (webhook) ─> unknown fields ─> validation (webhook) ─> types, bounds and CEL rules (CRD)
 
-The code of the webhook is what the controller serves on a cluster, and the CRDs are those that the chart installs. Of a
-status, which no webhook sees, the CRD drops what it does not know. A denial is worded as an API server words it.
+The code of the webhook is what the controller serves on a cluster, and the CRDs are those that the chart installs; it
+has its say before they do, as with the chart, for its words are those that Knative's users know. Of a status, which no webhook sees, the CRD drops what it does not know. A denial is worded as an API server words it.
 """
 
 from collections.abc import Mapping
@@ -55,8 +55,8 @@ class Admission:
             if str(denied).startswith(_STRICT):
                 raise errors.cannot_be_handled(resource, str(denied)) from denied
             raise errors.bad_request(_denied(_DEFAULTING, f"mutation failed: {denied}")) from denied
-        _hold_against_definition(resource, admitted, old)
         self._validate(resource, admitted, old, _VALIDATING)
+        _hold_against_definition(resource, admitted, old)
         return admitted
 
     def review_status(self, resource: Resource, obj: Object) -> Object:

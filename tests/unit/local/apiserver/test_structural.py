@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.unit.local.apiserver.world import World, service
+from upwell.api.crds import open_schema
 from upwell.api.objects import Object, new_object
 from upwell.api.resources import REVISION, ROUTE, SERVICE
 from upwell.local.apiserver.errors import Cause, StatusError
@@ -22,45 +23,56 @@ def refusal(call: Any, *arguments: Any) -> dict[str, Any]:
     return error.value.status()
 
 
-def told(schema: dict[str, Any], value: Any, old: Any = None) -> list[str]:
+def told(schema: dict[str, Any], value: Any, old: Any = None, path: str = "x") -> list[str]:
     causes: list[Cause] = []
     node = Node(schema)
-    node.check(value, "x", causes)
+    node.check(value, path, causes)
     if not causes:
-        node.apply_rules(value, old, "x", causes)
+        node.apply_rules(value, old, path, causes)
     return [f"{cause.field}: {cause.message}" for cause in causes]
 
 
-def test_traffic_that_does_not_add_up_is_refused_by_the_server_with_the_sum(world: World) -> None:
+def test_what_the_webhook_refuses_is_told_in_its_words(world: World) -> None:
     split = service("hello")
     split["spec"]["traffic"] = [{"latestRevision": True, "percent": 60}, {"revisionName": "hello-1", "percent": 30}]
 
     answer = refusal(world.create, SERVICE, split)
 
-    assert (answer["code"], answer["reason"]) == (422, "Invalid")
+    assert (answer["code"], answer["reason"]) == (400, "BadRequest")
     assert answer["message"] == (
-        'Service.serving.knative.dev "hello" is invalid: spec.traffic: Invalid value: "array": '
-        "Traffic targets sum to 90, want 100"
+        'admission webhook "validation.webhook.serving.knative.dev" denied the request: '
+        "validation failed: Traffic targets sum to 90, want 100: spec.traffic"
     )
-    assert answer["details"]["causes"][0]["field"] == "spec.traffic"
 
 
-def test_every_broken_rule_is_told_at_once(world: World) -> None:
+def test_without_the_webhook_the_definition_tells_the_sum_of_traffic_that_does_not_add_up() -> None:
+    split = service("hello")
+    split["spec"]["traffic"] = [{"latestRevision": True, "percent": 60}, {"revisionName": "hello-1", "percent": 30}]
+
+    assert told(open_schema(SERVICE), split, path="") == [
+        'spec.traffic: Invalid value: "array": Traffic targets sum to 90, want 100'
+    ]
+
+
+def test_every_broken_rule_is_told_at_once() -> None:
     target = {"revisionName": "a", "configurationName": "b", "percent": 100, "url": "http://x"}
+    route = new_object(ROUTE, "default", "r", spec={"traffic": [target]})
 
-    answer = refusal(world.create, ROUTE, new_object(ROUTE, "default", "r", spec={"traffic": [target]}))
-
-    assert [cause["field"] for cause in answer["details"]["causes"]] == ["spec.traffic[0]", "spec.traffic[0].url"]
+    fields = [line.partition(": ")[0] for line in told(open_schema(ROUTE), route, path="")]
+    assert fields == ["spec.traffic[0]", "spec.traffic[0].url"]
 
 
 def test_a_revision_is_immutable_and_its_labels_are_not(world: World) -> None:
     spec = {"containers": [{"image": "a:1"}]}
-    world.create(REVISION, new_object(REVISION, "default", "app-1", spec=spec))
+    created = world.create(REVISION, new_object(REVISION, "default", "app-1", spec=spec))
+    changed = {**created, "spec": {**created["spec"], "timeoutSeconds": 17}}
 
     answer = refusal(world.merge, REVISION, "app-1", {"spec": {"timeoutSeconds": 17}})
 
-    assert answer["code"] == 422
-    assert 'spec: Invalid value: "object": Immutable fields changed' in answer["message"]
+    assert answer["code"] == 400
+    assert "Immutable fields changed" in answer["message"]
+    (problem,) = told(open_schema(REVISION), changed, created, path="")
+    assert problem.startswith('spec: Invalid value: "object": Immutable fields changed')
     assert world.merge(REVISION, "app-1", {"metadata": {"labels": {"a": "b"}}})["metadata"]["labels"] == {"a": "b"}
 
 
