@@ -19,6 +19,7 @@ PORT_WEBHOOK: Final = 8443
 VARIABLES: Final = (
     ("CONTROLLER_WORKERS", "objects of a kind that are worked on at once (8)"),
     ("CONTROLLER_WEBHOOK", "whether the admission webhook is served, on port 8443 (true)"),
+    ("CONTROLLER_CONVERSION", "whether it is made known to CRDs that serve versions of 2019 by conversion (false)"),
 )
 
 
@@ -33,6 +34,8 @@ class ProcessConfig:
     workers: int = 8
     webhook: bool = True
     """Whether the admission webhook is wanted."""
+    conversion: bool = False
+    """Whether CRDs may lead to it."""
     ports: PortMap = field(default_factory=PortMap)
 
     @classmethod
@@ -41,15 +44,13 @@ class ProcessConfig:
         workers = env.get("CONTROLLER_WORKERS") or "8"
         if not (workers.isascii() and workers.isdecimal() and 1 <= int(workers) <= 1000):
             raise ConfigError(f'CONTROLLER_WORKERS="{workers}" must be a whole number from 1 to 1000')
-        webhook = (env.get("CONTROLLER_WEBHOOK") or "true").lower()
-        if webhook not in ("true", "false"):
-            raise ConfigError(f'CONTROLLER_WEBHOOK="{webhook}" must be true or false')
         return cls(
             identity=_identity(env),
             system_namespace=env.get("SYSTEM_NAMESPACE") or SYSTEM_NAMESPACE,
             cluster_domain=env.get("CLUSTER_DOMAIN") or CLUSTER_DOMAIN,
             workers=int(workers),
-            webhook=webhook == "true",
+            webhook=_boolean(env, "CONTROLLER_WEBHOOK", "true"),
+            conversion=_boolean(env, "CONTROLLER_CONVERSION", "false"),
             ports=PortMap.from_env(env),
         )
 
@@ -67,6 +68,13 @@ class ProcessConfig:
 
     def _has(self, port: int) -> bool:
         return not self.ports.ports or port in self.ports.ports
+
+
+def _boolean(env: Mapping[str, str], variable: str, default: str) -> bool:
+    text = (env.get(variable) or default).lower()
+    if text not in ("true", "false"):
+        raise ConfigError(f'{variable}="{text}" must be true or false')
+    return text == "true"
 
 
 def _identity(env: Mapping[str, str]) -> str:

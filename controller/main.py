@@ -93,6 +93,7 @@ def _webhook(config: ProcessConfig, client: Client, clock: Clock, config_maps: C
         clock,
         namespace=config.system_namespace,
         cluster_domain=config.cluster_domain,
+        conversion=config.conversion,
         address=(config.ports.bind_host, port),
     )
 

@@ -18,7 +18,7 @@ from upwell.api.resources import SECRET, Resource
 from upwell.clock import Clock
 from upwell.cluster.backoff import Backoff
 from upwell.cluster.client import Client
-from upwell.cluster.errors import AlreadyExists, ApiError, Conflict, Forbidden, NotFound
+from upwell.cluster.errors import AlreadyExists, ApiError, Conflict, NotFound
 from upwell.telemetry import log
 from upwell.tls.memory import as_files
 from upwell.tls.serving import ServingContext
@@ -58,13 +58,22 @@ class Keeper:
     """See the module."""
 
     def __init__(
-        self, client: Client, serving: ServingContext, namespace: str, cluster_domain: str, clock: Clock
+        self,
+        client: Client,
+        serving: ServingContext,
+        namespace: str,
+        cluster_domain: str,
+        clock: Clock,
+        *,
+        conversion: bool,
     ) -> None:
+        """`conversion`: look after definitions that lead to the webhook, too."""
         self._client = client
         self._serving = serving
         self._namespace = namespace
         self._names = dns_names(namespace, cluster_domain)
         self._clock = clock
+        self._converted = CONVERTED if conversion else ()
         self._in_use: tuple[bytes, bytes] = (b"", b"")
 
     async def run(self) -> None:
@@ -116,11 +125,11 @@ class Keeper:
                 found.append((resource, await self._client.get(resource, name)))
             except NotFound:
                 continue
-        for name in CONVERTED:
+        for name in self._converted:
             try:
                 definition = await self._client.get(DEFINITION, name)
-            except (NotFound, Forbidden):
-                continue  # nobody asked for old versions, so nobody gave us the right to look
+            except NotFound:
+                continue
             if _conversion_client(definition, self._namespace) is not None:
                 found.append((DEFINITION, definition))
         return found

@@ -34,12 +34,13 @@ class Webhook:
         *,
         namespace: str,
         cluster_domain: str,
+        conversion: bool,
         address: tuple[str, int],
     ) -> None:
-        """`address` is where to listen; port 0 takes a free one."""
+        """`conversion` says whether CRDs may lead here; `address` is where to listen, port 0 takes a free one."""
         # The API server would take HTTP/2 where it is offered.
         self._serving = ServingContext(TlsOptions(), protocols=("http/1.1",))
-        self._keeper = Keeper(client, self._serving, namespace, cluster_domain, clock)
+        self._keeper = Keeper(client, self._serving, namespace, cluster_domain, clock, conversion=conversion)
         self._reviews = reviews
         self._clock = clock
         self._address = address

@@ -44,6 +44,7 @@ class World:
             self.clock,
             namespace=NAMESPACE,
             cluster_domain="cluster.local",
+            conversion=True,
             address=("127.0.0.1", 0),
         )
 
