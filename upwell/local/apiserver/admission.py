@@ -3,7 +3,8 @@
     defaulting (webhook) ─> unknown fields ─> validation (webhook) ─> types, bounds and CEL rules (CRD)
 
 The code of the webhook is what the controller serves on a cluster, and the CRDs are those that the chart installs; it
-has its say before they do, as with the chart, for its words are those that Knative's users know. Of a status, which no webhook sees, the CRD drops what it does not know. A denial is worded as an API server words it.
+has its say before they do, as with the chart, for its words are those that Knative's users know. Of a status, which no
+webhook sees, the CRD drops what it does not know. A denial is worded as an API server words it.
 """
 
 from collections.abc import Mapping
