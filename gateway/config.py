@@ -1,5 +1,6 @@
 """The gateway's settings, read once from the environment."""
 
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -88,6 +89,10 @@ class GatewayConfig:
     @property
     def https_port(self) -> int:
         """Where clients find HTTPS: 443, which the Service in front has, or the port that took its place here."""
+        descriptor = self.ports.listen_fds.get(PORT_GATEWAY_TLS)
+        if descriptor is not None:
+            with socket.fromfd(descriptor, socket.AF_INET, socket.SOCK_STREAM) as handed_over:
+                return int(handed_over.getsockname()[1])
         actual = self.ports.actual(PORT_GATEWAY_TLS)
         return 443 if actual == PORT_GATEWAY_TLS else actual
 

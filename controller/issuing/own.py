@@ -14,6 +14,7 @@ from controller.cluster import Cluster
 from controller.issuing.authority import AUTHORITIES, AuthorityKeys, Data, ends_at, next_authorities, next_leaf
 from controller.status import Refused
 from upwell.api.conditions import READY, Conditions
+from upwell.api.names import TRUST_BUNDLE
 from upwell.api.objects import (
     Object,
     controller_reference,
@@ -28,10 +29,9 @@ from upwell.api.objects import (
 from upwell.api.resources import CONFIG_MAP, SECRET, Resource
 from upwell.cluster.errors import AlreadyExists, NotFound
 
-__all__ = ["AUTHORITY_SECRET", "LOOK_SECONDS", "TRUST_BUNDLE", "OwnIssuer"]
+__all__ = ["AUTHORITY_SECRET", "LOOK_SECONDS", "OwnIssuer"]
 
 AUTHORITY_SECRET: Final = "upwell-certificate-authority"
-TRUST_BUNDLE: Final = "upwell-trust-bundle"
 LABEL_TRUST_BUNDLE: Final = "networking.knative.dev/trust-bundle"
 LABEL_CERTIFICATE_UID: Final = "networking.internal.knative.dev/certificate-uid"
 LOOK_SECONDS: Final = 600.0

@@ -3,6 +3,8 @@
 from typing import Final
 
 # Environment and defaults
+TRUST_BUNDLE: Final = "upwell-trust-bundle"
+"""The config map with the certificate of the cluster's own authority."""
 SYSTEM_NAMESPACE: Final = "knative-serving"
 CLUSTER_DOMAIN: Final = "cluster.local"
 

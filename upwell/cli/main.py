@@ -54,6 +54,9 @@ def _add_platform_commands(commands: Commands) -> None:
     up = commands.add_parser("up", help="start the platform on this machine and stay until Ctrl-C")
     up.add_argument("files", nargs="*", metavar="FILE", help="what to apply (default: service.yaml, if there is one)")
     up.add_argument("--port", type=_port, default=8080, help="the gateway's port (default: 8080)")
+    up.add_argument(
+        "--https-port", type=_port, metavar="PORT", help="serve HTTPS on this port too, with an authority of its own"
+    )
     up.add_argument("-n", "--namespace", default="default", help="default: default")
 
 
@@ -122,7 +125,7 @@ async def _run(options: argparse.Namespace) -> int:
     if options.command == "up":
         from upwell.cli.up import up
 
-        await up(options.files, options.namespace, options.port)
+        await up(options.files, options.namespace, options.port, options.https_port)
         return 0
     if options.command == "completion":
         from upwell.cli.completion import shell_code

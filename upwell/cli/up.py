@@ -6,25 +6,29 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+from upwell.api.names import SYSTEM_NAMESPACE, TRUST_BUNDLE
 from upwell.api.objects import name_of, namespace_of
-from upwell.api.resources import SERVICE
+from upwell.api.resources import CONFIG_MAP, SERVICE
 from upwell.cli.apply import apply_documents
 from upwell.cli.documents import Document, load_files
 from upwell.cli.errors import CommandError
 from upwell.cli.observe import observing
 from upwell.cli.session import FOLDER, platform_root
+from upwell.cluster.errors import NotFound
 from upwell.local.platform import Platform, PlatformError
 
 __all__ = ["up"]
 
 _READY_SECONDS = 30.0
+_LOOK_SECONDS = 0.05
+_AUTHORITY_LOOKS = 200
 
 
-async def up(files: list[str], namespace: str, port: int) -> None:
+async def up(files: list[str], namespace: str, port: int, https_port: int | None) -> None:
     """Start the platform, apply the files, and stay until SIGINT or SIGTERM; leaves no process behind."""
     paths = [Path(file) for file in files] or [Path("service.yaml")]
     documents = load_files(paths, namespace) if files or paths[0].exists() else []
-    platform = Platform(platform_root(), gateway_port=port)
+    platform = Platform(platform_root(), gateway_port=port, https_port=https_port)
     stopping = _stop_signal()
     try:
         await _until(stopping, _start(platform, documents))
@@ -71,7 +75,25 @@ async def _start(platform: Platform, documents: list[Document]) -> None:
     for document in documents:
         if document.resource is SERVICE:
             await announce(platform, document)
+    if platform.https_port is not None:
+        await _tell_https(platform, wait=bool(documents))
     print("Ctrl-C stops everything.", flush=True)
+
+
+async def _tell_https(platform: Platform, *, wait: bool) -> None:
+    """Write down whom clients have to trust, and say so; `wait` for the first certificate to be signed."""
+    for _ in range(_AUTHORITY_LOOKS if wait else 1):
+        try:
+            bundle = await platform.client.get(CONFIG_MAP, TRUST_BUNDLE, SYSTEM_NAMESPACE)
+        except NotFound:
+            await asyncio.sleep(_LOOK_SECONDS)
+            continue
+        file = platform_root() / "ca.crt"
+        file.write_text(bundle["data"]["ca.crt"], encoding="ascii")
+        print(f"https    on port {platform.https_port}; clients have to trust {FOLDER}/ca.crt", flush=True)
+        return
+    get = f"kubectl --kubeconfig {FOLDER}/kubeconfig get configmap {TRUST_BUNDLE} -n {SYSTEM_NAMESPACE}"
+    print(f"https    on port {platform.https_port}; clients have to trust what is in: {get}", flush=True)
 
 
 async def announce(platform: Platform, document: Document) -> None:

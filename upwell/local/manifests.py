@@ -6,17 +6,25 @@ there.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from upwell.api import names
 from upwell.api.objects import Object, new_object
 from upwell.api.resources import CONFIG_MAP, CORE_SERVICE, DEPLOYMENT
 
-__all__ = ["COMPONENTS", "Component", "config_maps", "deployments", "forced_keys", "services"]
+__all__ = ["COMPONENTS", "Component", "GatewayPorts", "config_maps", "deployments", "forced_keys", "services"]
 
 RUN_ANNOTATION: Final = "local.upwell.dev/run"
+
+
+class GatewayPorts(NamedTuple):
+    """Where this machine reaches the gateway."""
+
+    http: int
+    https: int = 0
+    """0: not at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +37,8 @@ class Component:
     probe_port: int
     probe_path: str = "/"
     env: Mapping[str, str] = field(default_factory=dict)
-    host_port: str = ""
-    """The name of the port that the whole machine reaches."""
+    host_ports: frozenset[str] = frozenset()
+    """The names of the ports that the whole machine reaches."""
     service: str = ""
     service_ports: tuple[tuple[str, int, int], ...] = ()
     """(name, port, target port)."""
@@ -69,16 +77,24 @@ COMPONENTS: Final = (
         ports={"http": names.PORT_GATEWAY, "metrics": names.PORT_METRICS},
         probe_port=names.PORT_METRICS,
         probe_path="/healthz",
-        host_port="http",
+        host_ports=frozenset(GatewayPorts._fields),
         service="gateway",
         service_ports=(("http-metrics", 9090, names.PORT_METRICS),),
     ),
 )
 
 
-def deployments(kubeconfig: Path, gateway_port: int, run: str) -> list[Object]:
+def deployments(kubeconfig: Path, gateway: GatewayPorts, run: str) -> list[Object]:
     """A Deployment for each component; `run` is new for each start, so that what an earlier start reported is stale."""
-    return [_deployment(component, kubeconfig, gateway_port, run) for component in COMPONENTS]
+    components = [_with_https(component) if gateway.https else component for component in COMPONENTS]
+    return [_deployment(component, kubeconfig, gateway, run) for component in components]
+
+
+def _with_https(component: Component) -> Component:
+    if component.name != "gateway":
+        return component
+    ports = {**component.ports, "https": names.PORT_GATEWAY_TLS}
+    return replace(component, ports=ports, env={**component.env, "UPWELL_GATEWAY_TLS": "true"})
 
 
 def services() -> list[Object]:
@@ -100,7 +116,7 @@ def services() -> list[Object]:
     ]
 
 
-def config_maps(gateway_port: int) -> list[Object]:
+def config_maps(gateway: GatewayPorts) -> list[Object]:
     """The config maps as they are on a first start; what is edited later stays, except `forced_keys`."""
     contents: dict[str, dict[str, str]] = {
         "config-autoscaler": {"scale-to-zero-grace-period": "6s"},
@@ -109,7 +125,7 @@ def config_maps(gateway_port: int) -> list[Object]:
             "ingress-class": names.INGRESS_CLASS,
             "certificate-class": "upwell.certificate.networking.knative.dev",  # no cert-manager here
             "autocreate-cluster-domain-claims": "true",  # nobody else is here to dispute a domain
-            **forced_keys(gateway_port)["config-network"],
+            **forced_keys(gateway)["config-network"],
         },
         "config-deployment": {
             "queue-sidecar-image": "upwell.local/queueproxy",
@@ -130,12 +146,15 @@ def config_maps(gateway_port: int) -> list[Object]:
     ]
 
 
-def forced_keys(gateway_port: int) -> Mapping[str, Mapping[str, str]]:
+def forced_keys(gateway: GatewayPorts) -> Mapping[str, Mapping[str, str]]:
     """Keys that follow from how the platform was started, by config map."""
-    return {"config-network": {"external-port": str(gateway_port)}}
+    network = {"external-port": str(gateway.http), "external-domain-tls": "disabled"}
+    if gateway.https:
+        network |= {"external-domain-tls": "enabled", "external-https-port": str(gateway.https)}
+    return {"config-network": network}
 
 
-def _deployment(component: Component, kubeconfig: Path, gateway_port: int, run: str) -> Object:
+def _deployment(component: Component, kubeconfig: Path, gateway: GatewayPorts, run: str) -> Object:
     labels = {"app": component.name}
     return new_object(
         DEPLOYMENT,
@@ -149,16 +168,17 @@ def _deployment(component: Component, kubeconfig: Path, gateway_port: int, run: 
                 "metadata": {"labels": {**labels, "role": component.name}, "annotations": {RUN_ANNOTATION: run}},
                 "spec": {
                     "terminationGracePeriodSeconds": 10,
-                    "containers": [_container(component, kubeconfig, gateway_port)],
+                    "containers": [_container(component, kubeconfig, gateway)],
                 },
             },
         },
     )
 
 
-def _container(component: Component, kubeconfig: Path, gateway_port: int) -> Object:
+def _container(component: Component, kubeconfig: Path, gateway: GatewayPorts) -> Object:
     from_field = {"POD_NAME": "metadata.name", "POD_IP": "status.podIP"}
     values = {"SYSTEM_NAMESPACE": names.SYSTEM_NAMESPACE, "KUBECONFIG": str(kubeconfig), **component.env}
+    reached = {name: port for name, port in gateway._asdict().items() if name in component.host_ports}
     return {
         "name": component.name,
         "image": f"upwell.local/{component.name}",
@@ -167,11 +187,7 @@ def _container(component: Component, kubeconfig: Path, gateway_port: int) -> Obj
             *({"name": name, "value": value} for name, value in values.items()),
         ],
         "ports": [
-            {
-                "name": name,
-                "containerPort": number,
-                **({"hostPort": gateway_port} if name == component.host_port else {}),
-            }
+            {"name": name, "containerPort": number, **({"hostPort": reached[name]} if name in reached else {})}
             for name, number in component.ports.items()
         ],
         "readinessProbe": {

@@ -48,16 +48,22 @@ LOG_CHECK_SECONDS: Final = 5.0
 class Platform:
     """See the module. `start`, then `run` for as long as it shall live, then `stop`, which is safe at any point."""
 
-    def __init__(self, root: Path, *, gateway_port: int = 8080, clock: Clock | None = None) -> None:
-        """`root` is the `.upwell` folder; with `gateway_port` 0, `start` picks a free one."""
+    def __init__(
+        self, root: Path, *, gateway_port: int = 8080, https_port: int | None = None, clock: Clock | None = None
+    ) -> None:
+        """`root` is the `.upwell` folder; of ports that are 0, `start` picks free ones. Without `https_port` there is
+        no HTTPS.
+        """
         self.kubeconfig = root.absolute() / "kubeconfig"
         self.gateway_port = gateway_port
+        self.https_port = https_port
         self.client: Client
         """Connected once `start` has returned."""
         self._root = root.absolute()
         self._clock = clock or SystemClock()
         self._lock: IO[str] | None = None
-        self._listener: socket.socket | None = None
+        self._listeners: dict[int, socket.socket] = {}
+        """The gateway's, by port."""
         self._api_port = 0
         self._api_server: Daemon | None = None
         self._runtime: Daemon | None = None
@@ -68,14 +74,15 @@ class Platform:
         ledger = Ledger(self._root / "processes" / "platform")
         await ledger.kill_leftovers()
         await Ledger(self._root / "processes" / "pods").kill_leftovers()
-        self._listener = _listen(self.gateway_port)
-        self.gateway_port = int(self._listener.getsockname()[1])
+        self.gateway_port = self._listen(self.gateway_port, "--port")
+        if self.https_port is not None:
+            self.https_port = self._listen(self.https_port, "--https-port")
         self._api_port = self._known_api_port()
         self._api_server = self._make_api_server(ledger)
         self._api_port = int((await self._api_server.start())["port"])
         self._write_kubeconfig()
         self.client = await Client.connect(str(self.kubeconfig))
-        self._runtime = self._make_runtime(ledger, self._listener)
+        self._runtime = self._make_runtime(ledger)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._runtime.start(), name="start of the runtime")
@@ -106,9 +113,8 @@ class Platform:
         self._runtime = self._api_server = None
         if hasattr(self, "client"):
             await self.client.close()
-        if self._listener:
-            self._listener.close()
-            self._listener = None
+        while self._listeners:
+            self._listeners.popitem()[1].close()
         if self._lock:
             self._lock.close()
             self._lock = None
@@ -163,16 +169,23 @@ class Platform:
         )
         return Daemon(spec, ledger, self._root / "logs" / "apiserver.log", self._clock)
 
-    def _make_runtime(self, ledger: Ledger, listener: socket.socket) -> Daemon:
+    def _listen(self, port: int, option: str) -> int:
+        listener = _listener(port, option)
+        found = int(listener.getsockname()[1])
+        self._listeners[found] = listener
+        return found
+
+    def _make_runtime(self, ledger: Ledger) -> Daemon:
+        descriptors = {port: listener.fileno() for port, listener in self._listeners.items()}
         command = _module("upwell.local.runtime", {"--root": self._root, "--kubeconfig": self.kubeconfig})
         spec = DaemonSpec(
             name="runtime",
             command=lambda: command,
-            env={**os.environ, "UPWELL_LISTEN_FDS": f"{self.gateway_port}={listener.fileno()}"},
+            env={**os.environ, "UPWELL_LISTEN_FDS": ",".join(f"{port}={fd}" for port, fd in descriptors.items())},
             # It then ends its pods itself, at once, with whatever they have started.
             when_owner_dies=signal.SIGTERM,
             stop_seconds=8.0,
-            pass_fds=(listener.fileno(),),
+            pass_fds=tuple(descriptors.values()),
         )
         return Daemon(spec, ledger, self._root / "logs" / "runtime.log", self._clock)
 
@@ -195,12 +208,13 @@ class Platform:
 
     async def _apply(self) -> None:
         """Create what is missing; of what is there, bring Deployments and Services up to date, keep edited settings."""
-        forced = manifests.forced_keys(self.gateway_port)
-        for obj in manifests.config_maps(self.gateway_port):
+        gateway = manifests.GatewayPorts(self.gateway_port, self.https_port or 0)
+        forced = manifests.forced_keys(gateway)
+        for obj in manifests.config_maps(gateway):
             await self._put(obj, {"data": dict(forced.get(name_of(obj), {}))})
         for obj in manifests.services():
             await self._put(obj, {"spec": obj["spec"]})
-        for obj in manifests.deployments(self.kubeconfig, self.gateway_port, secrets.token_hex(4)):
+        for obj in manifests.deployments(self.kubeconfig, gateway, secrets.token_hex(4)):
             await self._put(obj, {"spec": obj["spec"]})
 
     async def _put(self, obj: Object, update: Mapping[str, Any]) -> None:
@@ -241,7 +255,7 @@ class Platform:
             await self._clock.sleep(LOG_CHECK_SECONDS)
 
 
-def _listen(port: int) -> socket.socket:
+def _listener(port: int, option: str) -> socket.socket:
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -254,7 +268,7 @@ def _listen(port: int) -> socket.socket:
             if isinstance(error, OSError) and error.errno == errno.EADDRINUSE
             else f"cannot be used: {error}"
         )
-        text = f"port {port} on {HOST} {why}; stop what uses it, or choose another one with --port"
+        text = f"port {port} on {HOST} {why}; stop what uses it, or choose another one with {option}"
         raise PlatformError(text) from None
     return listener
 

@@ -13,7 +13,6 @@ from autoscaler.config import VARIABLES as AUTOSCALER_VARIABLES
 from autoscaler.config import ProcessConfig as AutoscalerConfig
 from controller.config import VARIABLES as CONTROLLER_VARIABLES
 from controller.config import ProcessConfig as ControllerConfig
-from controller.issuing.own import TRUST_BUNDLE
 from controller.webhook.keeper import CONFIGURATIONS, SECRET_NAME, SERVICE_NAME
 from gateway.config import VARIABLES as GATEWAY_VARIABLES
 from gateway.config import GatewayConfig
@@ -303,7 +302,7 @@ def test_webhook_configurations_have_the_names_that_the_controller_keeps() -> No
     allowed = {name for _, rule in rules_of("controller") for name in rule.get("resourceNames", ())}
 
     assert found == kept
-    assert allowed == kept | {SECRET_NAME, TRUST_BUNDLE}
+    assert allowed == kept | {SECRET_NAME, names.TRUST_BUNDLE}
     assert SECRET_NAME in of_kind(DEFAULTS, "Secret")
     assert SERVICE_NAME in of_kind(DEFAULTS, "Service")
 

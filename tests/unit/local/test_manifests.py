@@ -11,7 +11,7 @@ KUBECONFIG = Path("/home/me/.upwell/kubeconfig")
 
 
 def test_each_component_is_a_deployment_that_the_runtime_can_run() -> None:
-    for deployment in manifests.deployments(KUBECONFIG, 8080, "run"):
+    for deployment in manifests.deployments(KUBECONFIG, manifests.GatewayPorts(8080), "run"):
         container = deployment["spec"]["template"]["spec"]["containers"][0]
         variables = {item["name"]: item for item in container["env"]}
 
@@ -24,7 +24,7 @@ def test_each_component_is_a_deployment_that_the_runtime_can_run() -> None:
 def test_only_the_gateway_is_reached_from_the_machine() -> None:
     host_ports = {
         deployment["metadata"]["name"]: port["hostPort"]
-        for deployment in manifests.deployments(KUBECONFIG, 8123, "run")
+        for deployment in manifests.deployments(KUBECONFIG, manifests.GatewayPorts(8123), "run")
         for port in deployment["spec"]["template"]["spec"]["containers"][0]["ports"]
         if "hostPort" in port
     }
@@ -33,8 +33,8 @@ def test_only_the_gateway_is_reached_from_the_machine() -> None:
 
 
 def test_each_start_makes_a_new_template_so_that_no_old_status_counts() -> None:
-    one = manifests.deployments(KUBECONFIG, 8080, "one")
-    other = manifests.deployments(KUBECONFIG, 8080, "other")
+    one = manifests.deployments(KUBECONFIG, manifests.GatewayPorts(8080), "one")
+    other = manifests.deployments(KUBECONFIG, manifests.GatewayPorts(8080), "other")
 
     assert all(a["spec"]["template"] != b["spec"]["template"] for a, b in zip(one, other, strict=True))
 
@@ -50,13 +50,17 @@ def test_services_select_the_components() -> None:
 
 
 def test_the_port_in_urls_follows_the_gateways() -> None:
-    network = next(item for item in manifests.config_maps(8123) if item["metadata"]["name"] == "config-network")
+    network = next(
+        item
+        for item in manifests.config_maps(manifests.GatewayPorts(8123))
+        if item["metadata"]["name"] == "config-network"
+    )
 
     assert network["data"]["external-port"] == "8123"
-    assert manifests.forced_keys(8123)["config-network"].items() <= network["data"].items()
+    assert manifests.forced_keys(manifests.GatewayPorts(8123))["config-network"].items() <= network["data"].items()
 
 
 def test_config_maps_are_labelled_so_that_edits_are_checked_and_pass_that_check_themselves() -> None:
-    for config_map in manifests.config_maps(8123):
+    for config_map in manifests.config_maps(manifests.GatewayPorts(8123)):
         assert config_map["metadata"]["labels"] == {"app.kubernetes.io/name": "knative-serving"}
         validate_config_map(config_map)
