@@ -60,7 +60,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder / "wheels"), str(source)]
     subprocess.run([*pip, *build], check=True, timeout=100)
     wheels = map(str, (folder / "wheels").glob("*.whl"))
-    # Without --ignore-installed pip would take the checkout's own installation away from the tests that run beside this.
+    # Else pip would take the checkout's own installation away from the tests that run beside this one.
     where = ["--ignore-installed", "--prefix", str(folder / "install")]
     install = ["install", "--no-index", "--no-deps", "--no-compile", *where, *wheels]
     subprocess.run([*pip, *install], check=True, timeout=100)
