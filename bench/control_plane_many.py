@@ -50,7 +50,7 @@ from upwell.api.resources import (
 from upwell.cli.tasks import background
 from upwell.cluster.client import Client
 from upwell.cluster.informer import Informer
-from upwell.local.manifests import config_maps
+from upwell.local.manifests import GatewayPorts, config_maps
 
 __all__ = ["ROWS"]
 
@@ -159,7 +159,7 @@ def _thousand(bench: Bench) -> Mapping[str, Any]:
 
 
 def _settings() -> Iterator[tuple[Resource, Object]]:
-    for obj in config_maps(8080):
+    for obj in config_maps(GatewayPorts(8080)):
         obj["metadata"]["uid"] = name_of(obj)
         yield CONFIG_MAP, obj
 
