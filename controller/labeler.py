@@ -13,7 +13,7 @@ from typing import Any, Final
 from controller.cluster import Cluster
 from controller.configuration import generation_of
 from controller.revision.metadata import configuration_name
-from controller.service_children import route_names
+from controller.service_children import ROUTE_FINALIZER, route_names
 from upwell.api.conditions import READY, UNKNOWN, status_of
 from upwell.api.names import (
     ANNOTATION_ROUTES,
@@ -35,11 +35,10 @@ from upwell.api.resources import CONFIGURATION, REVISION, ROUTE, Resource
 from upwell.cluster.errors import NotFound
 from upwell.cluster.reconciler import Reconciler
 
-__all__ = ["FINALIZER", "Labeler"]
+__all__ = ["Labeler"]
 
 COMPONENT: Final = "labeler"
 EVENTS_AS: Final = "route-controller"
-FINALIZER: Final = "routes.serving.knative.dev"
 BY_USER: Final = "used-by-route"
 BY_REFERENCE: Final = "referred-to"
 
@@ -64,8 +63,8 @@ class Labeler:
         if is_deleting(route):
             await self._release(route)
             return
-        if FINALIZER not in _finalizers(route):
-            await self._set_finalizers(route, [*_finalizers(route), FINALIZER])
+        if ROUTE_FINALIZER not in _finalizers(route):
+            await self._set_finalizers(route, [*_finalizers(route), ROUTE_FINALIZER])
         revisions, configurations = self._targets(route)
         for obj in revisions:
             await self._add(route, REVISION, obj)
@@ -77,11 +76,11 @@ class Labeler:
 
     async def _release(self, route: Object) -> None:
         """Clear the traces of a route that goes."""
-        if FINALIZER not in _finalizers(route):
+        if ROUTE_FINALIZER not in _finalizers(route):
             return
         await self._let_go(route, REVISION, set())
         await self._let_go(route, CONFIGURATION, set())
-        await self._set_finalizers(route, [one for one in _finalizers(route) if one != FINALIZER])
+        await self._set_finalizers(route, [one for one in _finalizers(route) if one != ROUTE_FINALIZER])
 
     def _targets(self, route: Object) -> tuple[list[Object], list[Object]]:
         """The revisions and configurations that the route's traffic is about, in its spec and as it is now."""

@@ -22,6 +22,8 @@ from upwell.cluster.reconciler import Reconciler
 __all__ = ["ServiceController"]
 
 COMPONENT: Final = "service-controller"
+ROUTES_EVENTS_AS: Final = "route-controller"
+"""A Route is made with its finalizer; it is told as if the Route's own controller had put it there."""
 _CONFIGURATION_FIELDS: Final = ("latestCreatedRevisionName", "latestReadyRevisionName")
 _ROUTE_FIELDS: Final = ("url", "address", "traffic")
 
@@ -32,6 +34,7 @@ class ServiceController:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._events = cluster.events(COMPONENT)
+        self._route_events = cluster.events(ROUTES_EVENTS_AS)
         self._status = StatusReconciler(cluster.client, SERVICE, CONDITIONS, self._events, cluster.clock)
         self.queue = Reconciler(COMPONENT, self.reconcile, workers=cluster.workers, clock=cluster.clock)
         cluster.informers[SERVICE].add_handler(self.queue.enqueue_changed)
@@ -108,6 +111,8 @@ class ServiceController:
             raise
         if created:
             self._events.normal(service, "Created", f'Created {kind} "{name}"')
+            if resource is ROUTE:
+                self._route_events.normal(child, "FinalizerUpdate", f'Updated "{name}" finalizers')
         return child, created
 
 

@@ -24,8 +24,10 @@ from upwell.api.objects import (
 from upwell.api.resources import CONFIGURATION, ROUTE
 from upwell.api.rollout_duration import KEYS as ROLLOUT_KEYS
 
-__all__ = ["make_configuration", "make_route", "route_names"]
+__all__ = ["ROUTE_FINALIZER", "make_configuration", "make_route", "route_names"]
 
+ROUTE_FINALIZER: Final = "routes.serving.knative.dev"
+"""The labeler's, by which a Route stays until its traces are gone."""
 _NOT_FOR_CONFIGURATION: Final = frozenset({ANNOTATION_LAST_APPLIED, ANNOTATION_ROLLOUT_DURATION, *ROLLOUT_KEYS})
 
 
@@ -51,6 +53,7 @@ def make_configuration(service: Object, existing: Object | None) -> Object:
 
 
 def make_route(service: Object) -> Object:
+    """Born with the labeler's finalizer, which would otherwise be a write of its own for every Route."""
     traffic = mutable({"traffic": service["spec"].get("traffic") or []})["traffic"]
     for target in traffic:
         if not target.get("revisionName"):
@@ -63,6 +66,7 @@ def make_route(service: Object) -> Object:
             "labels": {**labels_of(service), LABEL_SERVICE: name_of(service)},
             "annotations": _without(annotations_of(service), frozenset({ANNOTATION_LAST_APPLIED})),
             "ownerReferences": [controller_reference(service)],
+            "finalizers": [ROUTE_FINALIZER],
         },
         spec={"traffic": traffic},
     )

@@ -1,7 +1,8 @@
 """Placeholder Services: the cluster's own names for a Route and its tags (contract: control-plane.md 6.5).
 
-One for each, named so that `<name>.<namespace>.svc` is what clients inside the cluster call. First each just points
-at its domain name; once the Ingress has told where it can be reached, there.
+One for each, named so that `<name>.<namespace>.svc` is what clients inside the cluster call. First each points to where
+another Ingress of the class is served, as that is nearly always the place for all; at its domain name when none is
+known. Once its own Ingress has told where it can be reached, there.
 """
 
 from collections.abc import Mapping
@@ -27,9 +28,9 @@ _PORT: Final = {"name": "http2", "port": 80, "targetPort": 80, "appProtocol": "k
 _MESH_PORT: Final = {"name": "http", "port": 80, "targetPort": 80, "protocol": "TCP"}
 
 
-def make_placeholder(route: Object, host: Host) -> Object:
-    """The Service as it is created."""
-    return new_object(
+def make_placeholder(route: Object, host: Host, likely: Object | None) -> Object:
+    """The Service as it is created; `likely` is an Ingress that is served where this one probably will be."""
+    service = new_object(
         CORE_SERVICE,
         namespace_of(route),
         host.service,
@@ -40,6 +41,11 @@ def make_placeholder(route: Object, host: Host) -> Object:
         },
         spec=_external(host.domain),
     )
+    target = pointed_at(service, likely) if likely is not None else None
+    # A name can be changed later, whereas another type might have to be made anew.
+    if target is not None and target["type"] == "ExternalName":
+        service["spec"] = target
+    return service
 
 
 def _labels(route: Object) -> dict[str, str]:

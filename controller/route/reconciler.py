@@ -11,7 +11,14 @@ from controller.issuing.namespaces import LABEL_WILDCARD
 from controller.route.certificates import Secured, secure_route
 from controller.route.guard import LOOK_SECONDS, CanaryGuard, back_to, failure_of, is_guarded
 from controller.route.hosts import Host, HostError, address_url, make_hosts
-from controller.route.ingress import ANNOTATION_ROLLOUT, follow_ingress, http_option_problem, make_ingress, same_ingress
+from controller.route.ingress import (
+    ANNOTATION_ROLLOUT,
+    follow_ingress,
+    http_option_problem,
+    ingress_class,
+    make_ingress,
+    same_ingress,
+)
 from controller.route.placeholders import make_placeholder, pointed_at, retarget
 from controller.route.rollout import Rollout, goal_of, parse_rollout
 from controller.route.traffic import DEFAULT, Traffic, Unroutable, resolve
@@ -56,6 +63,8 @@ class RouteController:
         self._status = StatusReconciler(cluster.client, ROUTE, CONDITIONS, self._events, cluster.clock)
         self.queue = Reconciler(COMPONENT, self.reconcile, workers=cluster.workers, clock=cluster.clock)
         self._canaries = CanaryGuard(cluster)
+        self._served: dict[str, Object] = {}
+        """By ingress class, the Ingress that was last seen to be served: what tells where the next one will be."""
         informers = cluster.informers
         informers[ROUTE].add_index(BY_TARGET, _targets_of)
         informers[CORE_SERVICE].add_index(BY_ROUTE, _route_of)
@@ -162,7 +171,8 @@ class RouteController:
         for host in hosts.values():
             service = self._cluster.cached(CORE_SERVICE, namespace, host.service)
             if service is None:
-                service, created = await self._cluster.create(CORE_SERVICE, make_placeholder(route, host))
+                likely = self._served.get(ingress_class(route, self._cluster.settings.network))
+                service, created = await self._cluster.create(CORE_SERVICE, make_placeholder(route, host, likely))
                 if created:
                     self._events.normal(route, "Created", f'Created placeholder service "{host.service}"')
             self._require_control(route, service, "Service", conditions)
@@ -224,6 +234,7 @@ class RouteController:
             target = pointed_at(service, ingress)
             if target is None:
                 continue
+            self._served[ingress_class(route, self._cluster.settings.network)] = ingress
             changed, anew = retarget(service, target, route)
             if changed is not None and anew:
                 await self._cluster.delete(CORE_SERVICE, service)

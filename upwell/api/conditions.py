@@ -157,10 +157,11 @@ class Conditions:
                     return condition
         return {"status": UNKNOWN} if len(found) < len(self._kinds.dependents) else None
 
-    def _age(self, condition: Mapping[str, Any]) -> tuple[str, int]:
+    def _age(self, condition: Mapping[str, Any]) -> tuple[str, int, bool]:
         kind = condition["type"]
         order = self._changed.index(kind) if kind in self._changed else -1
-        return str(condition.get("lastTransitionTime") or ""), order
+        # Of those read with the same second one that says why speaks, or the next pass would write that it does not.
+        return str(condition.get("lastTransitionTime") or ""), order, bool(condition.get("reason"))
 
 
 def keep_transition_times(before: Iterable[Mapping[str, Any]], status: Mapping[str, Any]) -> None:

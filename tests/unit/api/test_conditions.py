@@ -70,6 +70,16 @@ def test_recovery_of_one_falls_back_to_the_latest_failure(conditions: Conditions
     assert conditions.get("Ready")["reason"] == "NoRoute"
 
 
+def test_a_pass_that_learns_nothing_new_leaves_the_reason_of_ready(status: dict[str, Any]) -> None:
+    for now in (START, START + 0.5):
+        again = ConditionSet("Ready", ["Built", "Routed", "Placed"]).manage(status, now)
+        again.init()
+        again.mark_unknown("Placed", "NoRoom")
+        again.mark_true("Built")
+
+    assert find(status, "Ready")["reason"] == "NoRoom"
+
+
 def test_other_conditions_are_information_only(conditions: Conditions) -> None:
     conditions.mark_false("Active", "NoTraffic", "Idle.")
 

@@ -85,3 +85,7 @@ def test_a_name_that_another_revision_has_is_a_conflict() -> None:
     assert "already exists" in named_revision_conflict(wanted, revision())
     assert named_revision_conflict(wanted, same) == ""
     assert named_revision_conflict(configuration(), foreign) == ""
+
+
+def test_the_route_is_born_with_the_finalizer_of_the_labeler() -> None:
+    assert make_route(service())["metadata"]["finalizers"] == ["routes.serving.knative.dev"]

@@ -152,7 +152,7 @@ def test_the_hosts_of_tags_are_noted_for_the_ingress() -> None:
 
 
 def test_a_placeholder_first_points_at_its_domain_and_then_at_the_ingress() -> None:
-    placeholder = make_placeholder(route(), hosts()[""])
+    placeholder = make_placeholder(route(), hosts()[""], None)
     assert pointed_at(placeholder, {"status": {}}) is None
 
     status = {"publicLoadBalancer": {"ingress": [{"domainInternal": "gateway.system.svc"}]}}
@@ -168,8 +168,16 @@ def test_a_placeholder_first_points_at_its_domain_and_then_at_the_ingress() -> N
     assert retarget(changed, target, route()) == (None, False)
 
 
+def test_a_placeholder_is_made_to_point_where_another_ingress_is_served() -> None:
+    served = {"status": {"publicLoadBalancer": {"ingress": [{"domainInternal": "gateway.system.svc"}]}}}
+    meshed = {"status": {"publicLoadBalancer": {"ingress": [{"meshOnly": True}]}}}
+
+    assert make_placeholder(route(), hosts()[""], served)["spec"]["externalName"] == "gateway.system.svc"
+    assert make_placeholder(route(), hosts()[""], meshed)["spec"]["externalName"] == "app.shop.example.com"
+
+
 def test_a_placeholder_keeps_what_users_put_on_it() -> None:
-    placeholder = make_placeholder(route(), hosts()[""])
+    placeholder = make_placeholder(route(), hosts()[""], None)
     placeholder["metadata"]["labels"]["networking.knative.dev/visibility"] = "cluster-local"
     changed, _ = retarget(placeholder, placeholder["spec"], route(labels={"new": "label"}))
 
