@@ -83,6 +83,7 @@ class Autoscaler:
         self._clock = clock
         self._timeline = Timeline(clock)
         self.registry = Registry()
+        client.count_in(self.registry)
         self.metrics = AutoscalerMetrics(self.registry)
         self._ownership = Ownership()
         self._forwarder: Forwarder | None = None

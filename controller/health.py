@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from aiohttp import web
 
 from upwell.telemetry.metrics import CONTENT_TYPE, Registry
+from upwell.telemetry.server import answer_in_slices
 
 __all__ = ["serve_health"]
 
@@ -12,8 +13,8 @@ __all__ = ["serve_health"]
 async def serve_health(registry: Registry, ready: Callable[[], bool], host: str, ports: Sequence[int]) -> web.AppRunner:
     """Serve on all `ports` until `cleanup()` of the returned runner; raise OSError when one is taken."""
 
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=registry.render(), headers={"Content-Type": CONTENT_TYPE.decode()})
+    async def metrics(request: web.Request) -> web.StreamResponse:
+        return await answer_in_slices(request, registry.slices(), CONTENT_TYPE.decode())
 
     async def health(_: web.Request) -> web.Response:
         return web.Response(text="ok")

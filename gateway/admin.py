@@ -7,6 +7,7 @@ from aiohttp import web
 
 from upwell.ports import ConfigError
 from upwell.telemetry.metrics import CONTENT_TYPE, Registry
+from upwell.telemetry.server import answer_in_slices
 
 __all__ = ["serving_admin"]
 
@@ -15,8 +16,8 @@ __all__ = ["serving_admin"]
 async def serving_admin(registry: Registry, is_ready: Callable[[], bool], host: str, port: int) -> AsyncIterator[None]:
     """Serve during the block; raise ConfigError when the port cannot be had."""
 
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=registry.render(), headers={"Content-Type": CONTENT_TYPE.decode()})
+    async def metrics(request: web.Request) -> web.StreamResponse:
+        return await answer_in_slices(request, registry.slices(), CONTENT_TYPE.decode())
 
     async def healthz(_: web.Request) -> web.Response:
         ready = is_ready()

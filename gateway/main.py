@@ -58,6 +58,7 @@ class Gateway:
         self._services = Informer(client, CORE_SERVICE, labels=kept.PUBLIC_ONLY, trim=kept.service)
         self._slices = Informer(client, ENDPOINT_SLICE, labels=kept.PUBLIC_ONLY, trim=kept.endpoint_slice)
         self._registry = Registry()
+        client.count_in(self._registry)
         metrics = GatewayMetrics(self._registry)
         self._routes = Routes(self._ingresses, config.ingress_class)
         balancer = Balancer(self._services, EndpointTracker(self._slices), self._engine, metrics)
