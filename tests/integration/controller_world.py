@@ -171,20 +171,19 @@ class World:
     async def _answer(self, resource: Resource, obj: Object) -> None:
         generation = obj["metadata"].get("generation")
         revision = labels_of(obj).get(LABEL_REVISION, "")
-        failing = revision in self.failing
+        failing = self.failing.get(revision)
         if resource is DEPLOYMENT:
-            await self._play_pod(revision)
-            status = _deployment_status(generation, ready=not failing)
+            if failing is not None:
+                await self._play_pod(revision, failing)
+            status = _deployment_status(generation, ready=failing is None)
         elif resource is POD_AUTOSCALER:
-            status = _autoscaler_status(generation, name_of(obj), initialized=not failing)
+            status = _autoscaler_status(generation, name_of(obj), initialized=failing is None)
         else:
             status = _ingress_status(generation)
         if obj.get("status") != status:
             await self.client.update_status(resource, {**obj, "status": status})
 
-    async def _play_pod(self, revision: str) -> None:
-        if revision not in self.failing:
-            return
+    async def _play_pod(self, revision: str, status: Object) -> None:
         name = f"{revision}-pod"
         try:
             pod = await self.get(POD, name)
@@ -192,8 +191,8 @@ class World:
             spec = {"containers": [{"name": "user-container", "image": "x"}]}
             metadata = {"labels": {LABEL_REVISION: revision}}
             pod = await self.client.create(POD, new_object(POD, NAMESPACE, name, metadata=metadata, spec=spec))
-        if pod.get("status") != self.failing[revision]:
-            await self.client.update_status(POD, {**pod, "status": self.failing[revision]})
+        if pod.get("status") != status:
+            await self.client.update_status(POD, {**pod, "status": status})
 
 
 def _condition(kind: str, status: str = "True", **more: str) -> Object:
