@@ -6,6 +6,7 @@ NotOwned is raised.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from upwell.api import podautoscaler, serverlessservice
@@ -15,13 +16,24 @@ from upwell.api.resources import POD_AUTOSCALER, SERVERLESS_SERVICE, Resource
 from upwell.clock import Clock
 from upwell.cluster.client import Client
 from upwell.cluster.errors import AlreadyExists, ApiError
+from upwell.cluster.progress import Progress
 from upwell.cluster.status import apply_status
 
-__all__ = ["Children", "NotOwned"]
+__all__ = ["Children", "NotOwned", "StatusDraft"]
 
 
 class NotOwned(Exception):  # noqa: N818  # it is what is wrong with the object
     """An object with the name that ours would have belongs to somebody else."""
+
+
+@dataclass(slots=True)
+class StatusDraft:
+    """A status that is being completed."""
+
+    status: dict[str, Any]
+    conditions: Conditions
+    held: float | None = None
+    """Afterwards: seconds after which to look again, as it was not worth a write of its own yet."""
 
 
 class Children:
@@ -30,10 +42,11 @@ class Children:
     def __init__(self, client: Client, clock: Clock) -> None:
         self._client = client
         self._clock = clock
+        self._progress = Progress(clock)
 
     @asynccontextmanager
-    async def new_status(self, autoscaler: Object) -> AsyncIterator[tuple[dict[str, Any], Conditions]]:
-        """A status for the block to complete, and its conditions; written at the end, also when the block fails."""
+    async def new_status(self, autoscaler: Object) -> AsyncIterator[StatusDraft]:
+        """A status for the block to complete; written at the end, also when the block fails."""
         old: dict[str, Any] = autoscaler.get("status") or {}
         status = {"serviceName": "", "metricsServiceName": "", **mutable(old)}
         conditions = podautoscaler.CONDITIONS.manage(status, self._clock.now())
@@ -41,18 +54,18 @@ class Children:
         if status.get("observedGeneration") != autoscaler["metadata"].get("generation"):
             # Until the end of this pass (contract: control-plane.md 1).
             conditions.mark_unknown(READY, "NewObservedGenFailure", "unsuccessfully observed a new generation")
+        draft = StatusDraft(status, conditions)
         try:
-            yield status, conditions
+            yield draft
         except Exception:
             # The status says what went wrong, and for which generation.
-            await self._write_status(autoscaler, status)
+            _complete(autoscaler, status)
+            await apply_status(self._client, POD_AUTOSCALER, autoscaler, status)
             raise
-        await self._write_status(autoscaler, status)
-
-    async def _write_status(self, autoscaler: Object, status: dict[str, Any]) -> None:
-        status["observedGeneration"] = autoscaler["metadata"].get("generation", 0)
-        keep_transition_times((autoscaler.get("status") or {}).get("conditions") or (), status)
-        await apply_status(self._client, POD_AUTOSCALER, autoscaler, status)
+        _complete(autoscaler, status)
+        draft.held = self._progress.hold(key_of(autoscaler), autoscaler.get("status"), status)
+        if draft.held is None:
+            await apply_status(self._client, POD_AUTOSCALER, autoscaler, status)
 
     async def apply_service(
         self, autoscaler: Object, known: Object | None, mode: str, activators: int, conditions: Conditions
@@ -83,6 +96,11 @@ class Children:
         except ApiError:
             podautoscaler.mark_failed_create(conditions, wanted["kind"], name_of(wanted))
             raise
+
+
+def _complete(autoscaler: Object, status: dict[str, Any]) -> None:
+    status["observedGeneration"] = autoscaler["metadata"].get("generation", 0)
+    keep_transition_times((autoscaler.get("status") or {}).get("conditions") or (), status)
 
 
 def _check_owner(autoscaler: Object, known: Object, conditions: Conditions) -> None:

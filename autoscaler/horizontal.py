@@ -54,14 +54,15 @@ class HorizontalAutoscalers:
         autoscaler = self._autoscalers.get(*key)
         if autoscaler is None or is_deleting(autoscaler) or podautoscaler.class_of(autoscaler) != CLASS_HPA:
             return None
-        async with self._children.new_status(autoscaler) as (status, conditions):
+        async with self._children.new_status(autoscaler) as draft:
+            conditions = draft.conditions
             settings = self._settings.of(autoscaler)
             horizontal = await self._apply_horizontal(autoscaler, settings, conditions)
             service = await self._children.apply_service(
                 autoscaler, self._services.get(*key), serverlessservice.SERVE, 0, conditions
             )
-            _report(status, conditions, settings, horizontal.get("status") or {}, service)
-        return None
+            _report(draft.status, conditions, settings, horizontal.get("status") or {}, service)
+        return draft.held
 
     async def _apply_horizontal(self, autoscaler: Object, settings: Settings, conditions: Conditions) -> Object:
         spec = horizontal_spec(settings, annotations_of(autoscaler), autoscaler["spec"]["scaleTargetRef"])

@@ -9,7 +9,7 @@ the activator then, so that a restarted autoscaler moves the traffic of every bu
 """
 
 from dataclasses import dataclass
-from typing import Any, Final, assert_never
+from typing import Any, assert_never
 
 from autoscaler.children import Children
 from autoscaler.cluster_settings import ClusterSettings
@@ -32,6 +32,7 @@ from upwell.api.objects import (
 from upwell.api.resources import METRIC
 from upwell.clock import Clock
 from upwell.cluster.informer import Informer
+from upwell.cluster.progress import earliest
 from upwell.policy.capacity import num_activators
 from upwell.policy.decider import UNKNOWN_SCALE
 from upwell.policy.resolution import Settings
@@ -39,8 +40,6 @@ from upwell.policy.scale_to_zero import ACTIVATING, ACTIVE, INACTIVE, Activity, 
 from upwell.policy.standing import serves
 
 __all__ = ["PodAutoscalers"]
-
-FEWEST_ACTIVATORS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +86,10 @@ class PodAutoscalers:
             self._deciders.delete(key)
             self._scaler.forget(key)
             return None
-        async with self._children.new_status(autoscaler) as (status, conditions):
+        async with self._children.new_status(autoscaler) as draft:
+            status, conditions = draft.status, draft.conditions
             outcome = await self._bring_up_to_date({**autoscaler, "status": status}, status, conditions)
-        return outcome.look_again_after
+        return earliest(outcome.look_again_after, draft.held)
 
     async def _bring_up_to_date(self, autoscaler: Object, status: dict[str, Any], conditions: Conditions) -> _Outcome:
         key = key_of(autoscaler)
@@ -97,9 +97,8 @@ class PodAutoscalers:
         service = self._services.get(*key)
         private = serverlessservice.private_service_name(service) if service is not None else ""
         if service is None or not private:
-            await self._children.apply_service(
-                autoscaler, service, serverlessservice.PROXY, FEWEST_ACTIVATORS, conditions
-            )
+            activators = self._activators(key, settings)
+            await self._children.apply_service(autoscaler, service, serverlessservice.PROXY, activators, conditions)
             conditions.mark_unknown(podautoscaler.SKS_READY, "NotReady", "No Private Service Name")
             outcome = _Outcome(UNKNOWN_SCALE)
         else:

@@ -2,7 +2,8 @@
 
 Embedded API server, controller, autoscaler, activator and gateway are the real ones; only the pods are played. Writes
 are counted where they arrive: every version of an object that a watch of its kind shows was written by somebody, and
-what the played parts wrote is taken off. Refused writes change nothing; the controller's own count of answers has them.
+what the played parts and the one who applies wrote is taken off. Refused writes change nothing; the controller's own
+count of answers has them.
 """
 
 import asyncio
@@ -193,6 +194,7 @@ async def _watch_over(
     writes = versions.writes - Counter({kind.split("/")[0]: 0 for kind in pods.writes})
     for kind, count in pods.writes.items():
         writes[kind.split("/")[0]] -= count
+    writes[SERVICE.plural] -= SERVICES
     answers = await _answers(ports["controller"])
     before, noted = _cpu(pids), versions.writes.total()
     await asyncio.sleep(STEADY_SECONDS)

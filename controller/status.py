@@ -1,24 +1,26 @@
 """One pass over one object, the same for every kind whose status is ours (contract: control-plane.md 1).
 
     copy, fill in today's defaults ─> missing conditions Unknown ─> new generation: Ready Unknown ─> the kind's own work
-    ─> observedGeneration = generation, even after an error ─> written only when something changed
+    ─> observedGeneration = generation, even after an error ─> written only when something changed, and at once
+       unless it is one of many that only tell their progress
 
 A conflict on writing the status is settled here while the spec is still the one that was judged: labels and
 annotations change under our hands all the time, and do not make the judgement wrong.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from upwell.api.admission import apply_defaults
 from upwell.api.conditions import READY, Conditions, ConditionSet, keep_transition_times
 from upwell.api.configs import KindsConfig
-from upwell.api.objects import Object, mutable, name_of, namespace_of
+from upwell.api.objects import Object, key_of, mutable, name_of, namespace_of
 from upwell.api.resources import Resource
 from upwell.clock import Clock
 from upwell.cluster.client import Client
 from upwell.cluster.errors import ApiError, Conflict
 from upwell.cluster.events import EventRecorder
+from upwell.cluster.progress import Progress, earliest
 from upwell.cluster.status import apply_status
 
 __all__ = ["Refused", "StatusReconciler", "Work"]
@@ -39,13 +41,22 @@ class StatusReconciler:
     """Runs a kind's work and keeps its status."""
 
     def __init__(
-        self, client: Client, resource: Resource, conditions: ConditionSet, events: EventRecorder, clock: Clock
+        self,
+        client: Client,
+        resource: Resource,
+        conditions: ConditionSet,
+        events: EventRecorder,
+        clock: Clock,
+        *,
+        lasting: Callable[[Mapping[str, Any]], object] = lambda status: None,
     ) -> None:
+        """`lasting` is what of a status is written whenever it changes (`upwell.cluster.progress`)."""
         self._client = client
         self._resource = resource
         self._conditions = conditions
         self._events = events
         self._clock = clock
+        self._progress = Progress(clock, lasting)
 
     async def run(self, stored: Object, config: KindsConfig, work: Work) -> float | None:
         """Do `work` for the object as it is stored; seconds until another look, if one is wanted."""
@@ -57,11 +68,13 @@ class StatusReconciler:
         generation = int(obj["metadata"].get("generation") or 0)
         if generation != status.get("observedGeneration"):
             conditions.mark_unknown(READY, "NewObservedGenFailure", "unsuccessfully observed a new generation")
+        went_well = False
         try:
-            return await work(obj, conditions)
+            again = await work(obj, conditions)
+            went_well = True
         except Refused as refused:
             self._events.warning(stored, "InternalError", str(refused))
-            return LOOK_AGAIN_SECONDS
+            again = LOOK_AGAIN_SECONDS
         except ApiError as error:
             if not isinstance(error, Conflict):
                 self._events.warning(stored, "InternalError", str(error))
@@ -69,7 +82,10 @@ class StatusReconciler:
         finally:
             status["observedGeneration"] = generation
             keep_transition_times(before, status)
-            await self._write(stored, status)
+            held = self._progress.hold(key_of(stored), stored.get("status"), status) if went_well else None
+            if held is None:
+                await self._write(stored, status)
+        return earliest(again, held)
 
     async def _write(self, stored: Object, status: Object) -> None:
         for attempt in range(_ATTEMPTS):

@@ -5,16 +5,16 @@ made for each and never changed. Source: contract, control-plane.md 5.5, 5.7.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from controller.revision.metadata import child_labels, deployment_annotations
 from upwell.api.names import child_name
 from upwell.api.objects import Object, controller_reference, name_of, namespace_of, new_object
 from upwell.api.resources import IMAGE
 
-__all__ = ["digests_by_container", "images_are_known", "make_images", "note_digests"]
+__all__ = ["digests_by_container", "images_are_known", "known_digests", "make_images", "note_digests"]
 
-_FIELDS = (("containerStatuses", "containers"), ("initContainerStatuses", "initContainers"))
+_FIELDS: Final = (("containerStatuses", "containers"), ("initContainerStatuses", "initContainers"))
 
 
 def images_are_known(revision: Object) -> bool:
@@ -36,6 +36,11 @@ def digests_by_container(revision: Object) -> dict[str, str]:
     """By container, the image to run; empty where it is the tag."""
     status = revision.get("status") or {}
     return {entry["name"]: entry.get("imageDigest", "") for field, _ in _FIELDS for entry in status.get(field) or ()}
+
+
+def known_digests(status: Mapping[str, Any]) -> list[Any]:
+    """What registries have said; it must not be asked twice, as the answer changes when a tag is moved."""
+    return [entry for field, _ in _FIELDS for entry in status.get(field) or () if entry.get("imageDigest")]
 
 
 def make_images(revision: Object) -> list[Object]:

@@ -13,7 +13,7 @@ from controller.images.resolver import Asked, DigestResolver, Unresolved
 from controller.revision.conditions import DEPLOYING, follow_autoscaler, follow_deployment
 from controller.revision.deployment import is_current, make_deployment, updated_deployment
 from controller.revision.diagnosis import diagnose
-from controller.revision.image_caches import images_are_known, make_images, note_digests
+from controller.revision.image_caches import images_are_known, known_digests, make_images, note_digests
 from controller.revision.metadata import deployment_name
 from controller.revision.pod_autoscaler import make_pod_autoscaler, updated_pod_autoscaler
 from controller.revision.settings import RevisionSettings
@@ -57,7 +57,9 @@ class RevisionController:
         """`registry` is asked for digests; by default registries themselves are."""
         self._cluster = cluster
         self._events = cluster.events(COMPONENT)
-        self._status = StatusReconciler(cluster.client, REVISION, CONDITIONS, self._events, cluster.clock)
+        self._status = StatusReconciler(
+            cluster.client, REVISION, CONDITIONS, self._events, cluster.clock, lasting=known_digests
+        )
         self.queue = Reconciler(COMPONENT, self.reconcile, workers=cluster.workers, clock=cluster.clock)
         self._digests = DigestResolver(registry or Registry(), cluster.client.get, self.queue.enqueue, cluster.clock)
         cluster.informers[POD].add_index(POD_INDEX, _revisions_of)

@@ -1,7 +1,9 @@
 """Telling users what happened: core/v1 Events, as `kubectl describe` shows them.
 
 Best effort on purpose: an event is written behind the caller's back, dropped when too many wait or the server will
-not have it, and a repetition adds to the count of the first instead of making another object.
+not have it, and a repetition adds to the count of the first instead of making another object. Those that say that all
+is well are the first to go: where a thousand objects are made at once, each of them stores as much as a step of the
+work itself.
 """
 
 import asyncio
@@ -15,12 +17,15 @@ from upwell.api.resources import EVENT
 from upwell.clock import Clock, SystemClock
 from upwell.cluster.client import Client
 from upwell.cluster.errors import ApiError, NotFound
+from upwell.cluster.tokens import TokenBucket
 from upwell.telemetry import log
 
 __all__ = ["EventRecorder"]
 
 LOG: Final = log.get("events")
 WAITING_MOST: Final = 256
+NORMAL_MOST: Final = 100
+NORMAL_PER_SECOND: Final = 2.0
 REMEMBERED_MOST: Final = 1024
 MESSAGE_LONGEST: Final = 1024
 """What the API allows for an event's message."""
@@ -47,12 +52,14 @@ class EventRecorder:
         self._client = client
         self._component = component
         self._clock = clock or SystemClock()
+        self._normal = TokenBucket(self._clock, NORMAL_MOST, NORMAL_PER_SECOND)
         self._waiting: asyncio.Queue[tuple[Object, _Said]] = asyncio.Queue(WAITING_MOST)
         self._written: OrderedDict[_Said, _Record] = OrderedDict()
 
     def normal(self, obj: Object, reason: str, message: str) -> None:
         """Something went as it should; `reason` is one CamelCase word."""
-        self._say(obj, _Said(uid_of(obj), "Normal", reason, message[:MESSAGE_LONGEST]))
+        if self._normal.take():
+            self._say(obj, _Said(uid_of(obj), "Normal", reason, message[:MESSAGE_LONGEST]))
 
     def warning(self, obj: Object, reason: str, message: str) -> None:
         """Something needs the user's attention."""

@@ -194,7 +194,7 @@ async def test_first_of_all_the_revision_gets_an_address_that_leads_to_activator
 
     await scene.reconcile()
 
-    assert (scene.spec("mode"), scene.spec("numActivators")) == ("Proxy", 2)
+    assert (scene.spec("mode"), scene.spec("numActivators")) == ("Proxy", 3)
     assert scene.get(SERVERLESS_SERVICE)["metadata"]["annotations"] == {names.ANNOTATION_CLASS: names.CLASS_KPA}
     assert (scene.status("desiredScale"), scene.status("actualScale")) == (-1, 0)
     assert (scene.status("serviceName"), scene.status("metricsServiceName")) == ("", "")

@@ -5,7 +5,7 @@ from upwell.api.objects import Object, new_object
 from upwell.api.resources import EVENT, REVISION
 from upwell.clock import FakeClock
 from upwell.cluster.errors import Forbidden
-from upwell.cluster.events import WAITING_MOST, EventRecorder
+from upwell.cluster.events import NORMAL_MOST, WAITING_MOST, EventRecorder
 from upwell.cluster.runtime import running
 
 REVISION_OBJECT = new_object(REVISION, "default", "hello-00001", metadata={"uid": "u1"})
@@ -65,7 +65,7 @@ async def test_nobody_waits_for_events_and_no_failure_stops_them() -> None:
     api, clock = FakeApi(), FakeClock()
     recorder = EventRecorder(api, "c", clock=clock)
     for number in range(WAITING_MOST + 10):
-        recorder.normal(REVISION_OBJECT, "Scaled", f"to {number}")
+        recorder.warning(REVISION_OBJECT, "Failed", f"the {number}th time")
     api.fail = Forbidden(403, "Forbidden", "no events for you")
     async with running({"events": recorder.run()}):
         for _ in range(50):
@@ -75,3 +75,18 @@ async def test_nobody_waits_for_events_and_no_failure_stops_them() -> None:
         await clock.advance(1)
 
     assert [event["message"] for event in events(api)] == ["at last"]
+
+
+async def test_of_very_many_events_those_that_warn_are_kept() -> None:
+    api, clock = FakeApi(), FakeClock()
+    recorder = EventRecorder(api, "c", clock=clock)
+    async with running({"events": recorder.run()}):
+        for number in range(NORMAL_MOST + 50):
+            recorder.normal(REVISION_OBJECT, "Created", f'Created Image "{number}"')
+            await clock.advance(0.001)
+        recorder.warning(REVISION_OBJECT, "InternalError", "it broke")
+        await clock.advance(0.001)
+
+    reasons = [event["reason"] for event in events(api)]
+    assert reasons.count("Created") == NORMAL_MOST
+    assert reasons.count("InternalError") == 1
