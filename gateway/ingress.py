@@ -5,8 +5,6 @@ order in which they are tried, header fields ready to be sent. An object that br
 (control-plane.md 9.1) raises ObjectError with the path of the field. Nothing here does I/O or knows the engine.
 """
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -14,6 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from gateway.split import Deck
 from gateway.sticky import Client, Stickiness, choose_part
+from upwell.api.ingress import spec_hash
 from upwell.api.names import ANNOTATION_STICKINESS
 from upwell.api.objects import Key, Object, ObjectError, annotations_of, key_of, namespace_of
 
@@ -23,17 +22,6 @@ Field = tuple[bytes, bytes]
 
 OWN_NAMES: Final = frozenset({b"x-forwarded-proto", b"x-forwarded-host"})
 """What the gateway says about every request, and clients have no say in."""
-# fmt: off
-_FIELD_ORDER: Final = (
-    "tls", "rules", "httpOption",
-    "hosts", "visibility", "http", "secretName", "secretNamespace",
-    "path", "rewriteHost", "headers", "splits",
-    "serviceNamespace", "serviceName", "servicePort", "percent",
-    "appendHeaders",
-)
-# fmt: on
-_ORDER: Final = {name: position for position, name in enumerate(_FIELD_ORDER)}
-_MAPS: Final = frozenset({"headers", "appendHeaders"})
 
 
 class RequestFields(Protocol):
@@ -147,7 +135,7 @@ def compile_ingress(obj: Object) -> IngressRoutes:
     """Read an Ingress; raise ObjectError when it cannot be served."""
     spec = obj.get("spec") or {}
     namespace = namespace_of(obj)
-    digest = _hash(obj)
+    digest = spec_hash(obj).encode()
     stickiness = _stickiness(obj)
     secrets = _secrets(spec)
     redirected = spec.get("httpOption") == "Redirected"
@@ -258,24 +246,4 @@ def _required(parent: Mapping[str, Any], name: str, where: str) -> Any:
     value = parent.get(name)
     if not value:
         raise ObjectError(f"{where}.{name}", "missing field(s)")
-    return value
-
-
-def _hash(obj: Object) -> bytes:
-    """SHA-256 over the spec as Go's encoder writes it, namespace and name, in hex (contract: control-plane.md 9.1)."""
-    text = json.dumps(_in_order(obj.get("spec") or {}), separators=(",", ":"), ensure_ascii=False)
-    for character, escape in (("&", "\\u0026"), ("<", "\\u003c"), (">", "\\u003e")):
-        text = text.replace(character, escape)
-    metadata = obj["metadata"]
-    identity = f"{text}{metadata.get('namespace') or ''}{metadata['name']}"
-    return hashlib.sha256(identity.encode()).hexdigest().encode()
-
-
-def _in_order(value: Any, is_map: bool = False) -> Any:
-    # Go writes a struct's fields in the order of their declaration and a map's keys in alphabetical order.
-    if isinstance(value, dict):
-        names = sorted(value) if is_map else sorted(value, key=lambda name: (_ORDER.get(name, len(_ORDER)), name))
-        return {name: _in_order(value[name], name in _MAPS) for name in names}
-    if isinstance(value, list):
-        return [_in_order(item) for item in value]
     return value

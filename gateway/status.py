@@ -1,15 +1,12 @@
 """What the gateway says of an Ingress: that this generation is served, and where."""
 
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-from upwell.api.conditions import READY, ConditionSet, find
+from upwell.api.conditions import READY, find
+from upwell.api.ingress import CONDITIONS, NETWORK_CONFIGURED
 from upwell.api.objects import Object, ObjectError, mutable
 
 __all__ = ["LoadBalancers", "is_whole", "rejected_status", "served_status"]
-
-NETWORK_CONFIGURED: Final = "NetworkConfigured"
-LOAD_BALANCER_READY: Final = "LoadBalancerReady"
-CONDITIONS: Final = ConditionSet(dependents=(LOAD_BALANCER_READY, NETWORK_CONFIGURED))
 
 
 class LoadBalancers(NamedTuple):
