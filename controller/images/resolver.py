@@ -5,6 +5,8 @@
 
 Each image of a revision is asked for once. What is known goes into the revision's status, and is forgotten here when
 the revision has taken it or is gone. Many revisions wait side by side: a registry that hangs holds up nobody else.
+Where nothing is to be asked, the first answer is "not yet" all the same: whoever watches sees every revision pass
+through the same states.
 """
 
 import asyncio
@@ -28,6 +30,8 @@ __all__ = ["ALL_REGISTRIES", "DigestResolver", "Unresolved", "images_of"]
 WORKERS: Final = 100
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 1000.0
+NOTHING_TO_ASK_SECONDS: Final = 0.02
+"""Time for the revision to come again by itself, woken by the change of its status to "not yet"."""
 ALL_REGISTRIES: Final = "*"
 """Ours, among the registries to skip: where images are no more than names, as on a laptop."""
 
@@ -78,6 +82,7 @@ class DigestResolver:
         self._asked: Asked | None = None
         self._get = get
         self._wake = wake
+        self._clock = clock
         self._rng = rng or random.Random()
         self._jobs: dict[Key, _Job] = {}
         self._queue = Reconciler("image-resolver", self._work, workers=WORKERS, clock=clock)
@@ -93,9 +98,6 @@ class DigestResolver:
         images = images_of(revision)
         known = {image: image if is_digest(image) else "" for image in images}
         missing = sorted({image for image in images if not is_digest(image) and not _is_skipped(image, skipped)})
-        if not missing:
-            self.forget(key)
-            return known
         job = self._jobs.get(key)
         if job is None or job.uid != uid_of(revision):
             self._jobs[key] = _Job(revision, uid_of(revision), missing, timeout)
@@ -112,6 +114,11 @@ class DigestResolver:
     async def _work(self, key: Key) -> float | None:
         job = self._jobs.get(key)
         if job is None:
+            return None
+        if not job.missing:
+            await self._clock.sleep(NOTHING_TO_ASK_SECONDS)
+            if self._jobs.get(key) is job:
+                self._wake(key)
             return None
         secrets = await self._pull_secrets(job.revision)
         open_images = [image for image in job.missing if image not in job.digests]

@@ -1,12 +1,7 @@
-"""What is accepted, with which defaults, and what is denied with which words, as a real cluster answered.
-
-`gaps_admission.txt` names the cases in which we still differ; it may only get shorter: a case listed there that
-passes fails the test too.
-"""
+"""What is accepted, with which defaults, and what is denied with which words, as a real cluster answered."""
 
 from collections.abc import Mapping
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +15,6 @@ from upwell.api.resources import BY_KIND, KNATIVE_RESOURCES, REVISION
 from upwell.local.apiserver.errors import Cause
 from upwell.local.apiserver.structural import Node
 
-GAPS = frozenset(Path(__file__).with_name("gaps_admission.txt").read_text().splitlines())
 USER = "<user>"
 RANDOM = "x7k2p"
 VALIDATION = "denied the request: validation failed: "
@@ -36,8 +30,8 @@ def test_admission_answers_as_recorded(group: str) -> None:
     for case in CASES:
         if case["name"].split("/")[0] == group:
             problem = difference(case)
-            if bool(problem) != (case["name"] in GAPS):
-                differing[case["name"]] = problem or "listed as a gap, but passes: take it off the list"
+            if problem:
+                differing[case["name"]] = problem
 
     assert not differing, "\n".join(f"{name}: {problem}" for name, problem in differing.items())
 
@@ -75,10 +69,6 @@ def test_warnings_are_about_the_recorded_fields() -> None:
             compared += 1
 
     assert compared > 250
-
-
-def test_the_list_of_gaps_names_recorded_cases() -> None:
-    assert {case["name"] for case in CASES} >= GAPS
 
 
 def difference(case: Mapping[str, Any]) -> str:

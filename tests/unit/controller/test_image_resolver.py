@@ -58,11 +58,16 @@ def with_images(*images: str, **spec: Any) -> Object:
     return revision(**{**spec, "containers": containers})
 
 
-async def test_what_needs_no_registry_is_known_at_once() -> None:
+async def test_what_needs_no_registry_is_known_when_asked_again() -> None:
     case = Case()
     named = f"r.io/app@{DIGEST}"
+    obj = with_images(named, "kind.local/app")
+    async with running({"resolver": case.resolver.run()}):
+        assert case.ask(obj) == Unresolved()
+        await case.clock.advance(0.1)
 
-    assert case.ask(with_images(named, "kind.local/app")) == {named: named, "kind.local/app": ""}
+    assert case.woken == [Key("shop", "app-00001")]
+    assert case.ask(obj) == {named: named, "kind.local/app": ""}
     assert case.registry.asked == []
 
 
