@@ -1,6 +1,6 @@
 """What every reconciler shares: the client, one cache per resource, settings, time, and the voice for events."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,10 +49,13 @@ _OPTIONAL: Final = (CERTIFICATE, DOMAIN_MAPPING, DOMAIN_CLAIM, IMAGE, CM_CERTIFI
 """Without which the rest goes on."""
 
 
-def make_informers(client: Client, clock: Clock) -> Mapping[Resource, Informer]:
-    """One cache for each resource that reconcilers read; of pods only those of revisions."""
+def make_informers(client: Client, clock: Clock, others: Iterable[Resource] = ()) -> Mapping[Resource, Informer]:
+    """One cache for each resource that reconcilers read; of pods only those of revisions.
+
+    `others` are optional ones that only some clusters have us write.
+    """
     informers = {resource: Informer(client, resource, clock=clock) for resource in _WATCHED}
-    informers |= {resource: optional_informer(client, resource, clock) for resource in _OPTIONAL}
+    informers |= {resource: optional_informer(client, resource, clock) for resource in (*_OPTIONAL, *others)}
     informers[POD] = Informer(client, POD, labels=LABEL_REVISION, clock=clock)
     return informers
 

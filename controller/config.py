@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from controller.ingress.kinds import CLASSES
 from upwell.api.names import CLUSTER_DOMAIN, PORT_METRICS, SYSTEM_NAMESPACE
 from upwell.ports import ConfigError, PortMap
 
@@ -19,6 +20,10 @@ PORT_WEBHOOK: Final = 8443
 VARIABLES: Final = (
     ("CONTROLLER_WORKERS", "objects of a kind that are worked on at once (8)"),
     ("CONTROLLER_WEBHOOK", "whether the admission webhook is served, on port 8443 (true)"),
+    (
+        "CONTROLLER_INGRESSES",
+        f"for whose gateways Ingresses are translated, of {', '.join(CLASSES)}; those of other classes are left alone",
+    ),
     ("CONTROLLER_CONVERSION", "whether it is made known to CRDs that serve versions of 2019 by conversion (false)"),
 )
 
@@ -36,6 +41,8 @@ class ProcessConfig:
     """Whether the admission webhook is wanted."""
     conversion: bool = False
     """Whether CRDs may lead to it."""
+    ingresses: tuple[str, ...] = ()
+    """Keys of `CLASSES`: for whose gateways Ingresses are translated."""
     ports: PortMap = field(default_factory=PortMap)
 
     @classmethod
@@ -51,6 +58,7 @@ class ProcessConfig:
             workers=int(workers),
             webhook=_boolean(env, "CONTROLLER_WEBHOOK", "true"),
             conversion=_boolean(env, "CONTROLLER_CONVERSION", "false"),
+            ingresses=_ingresses(env),
             ports=PortMap.from_env(env),
         )
 
@@ -75,6 +83,14 @@ def _boolean(env: Mapping[str, str], variable: str, default: str) -> bool:
     if text not in ("true", "false"):
         raise ConfigError(f'{variable}="{text}" must be true or false')
     return text == "true"
+
+
+def _ingresses(env: Mapping[str, str]) -> tuple[str, ...]:
+    text = env.get("CONTROLLER_INGRESSES") or ""
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not set(names) <= CLASSES.keys():
+        raise ConfigError(f'CONTROLLER_INGRESSES="{text}" must be empty or a list of: {", ".join(CLASSES)}')
+    return names
 
 
 def _identity(env: Mapping[str, str]) -> str:

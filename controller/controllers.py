@@ -6,7 +6,7 @@ async with running(controllers.running()): ...
 They run in every replica; which objects each may act on is settled by `duties`.
 """
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
 from controller.cluster import Cluster, make_informers
@@ -17,6 +17,9 @@ from controller.configuration import ConfigurationController
 from controller.domain.reconciler import COMPONENT as DOMAIN_COMPONENT
 from controller.domain.reconciler import DomainMappingController
 from controller.duties import Duty
+from controller.ingress.kinds import kinds_of
+from controller.ingress.reconciler import COMPONENT as INGRESS_COMPONENT
+from controller.ingress.reconciler import IngressController
 from controller.issuing.namespaces import NamespaceCertificates
 from controller.issuing.reconciler import COMPONENT as CERTIFICATE_COMPONENT
 from controller.issuing.reconciler import CertificateController
@@ -29,11 +32,22 @@ from controller.service import COMPONENT as SERVICE_COMPONENT
 from controller.service import ServiceController
 from controller.settings import Settings
 from upwell.api.names import CLUSTER_DOMAIN, SYSTEM_NAMESPACE
-from upwell.api.resources import CERTIFICATE, CONFIGURATION, DOMAIN_MAPPING, NAMESPACE, REVISION, ROUTE, SERVICE
+from upwell.api.resources import (
+    CERTIFICATE,
+    CONFIGURATION,
+    DOMAIN_MAPPING,
+    INGRESS,
+    NAMESPACE,
+    REVISION,
+    ROUTE,
+    SERVICE,
+    Resource,
+)
 from upwell.clock import Clock, SystemClock
 from upwell.cluster.client import Client
 from upwell.cluster.configmaps import ConfigMaps
 from upwell.cluster.events import EventRecorder
+from upwell.cluster.reconciler import Reconciler
 
 __all__ = ["Controllers"]
 
@@ -44,6 +58,7 @@ _COMPONENTS: Final = (
     ROUTE_COMPONENT,
     DOMAIN_COMPONENT,
     CERTIFICATE_COMPONENT,
+    INGRESS_COMPONENT,
     COLLECTOR_COMPONENT,
 )
 
@@ -60,10 +75,12 @@ class Controllers:
         system_namespace: str = SYSTEM_NAMESPACE,
         cluster_domain: str = CLUSTER_DOMAIN,
         workers: int = 8,
+        ingresses: Sequence[str] = (),
     ) -> None:
+        """`ingresses` is for whose gateways Ingresses are translated, by the names in `CLASSES`."""
         clock = clock or SystemClock()
         self._config_maps = config_maps
-        self._informers = make_informers(client, clock)
+        self._informers = make_informers(client, clock, kinds_of(ingresses))
         self._recorders = {name: EventRecorder(client, name, clock=clock) for name in _COMPONENTS}
         cluster = Cluster(
             client=client,
@@ -77,7 +94,7 @@ class Controllers:
         )
         revisions = RevisionController(cluster)
         self._resolve_digests = revisions.resolve_digests
-        queues = (
+        queues: tuple[tuple[str, Resource, Reconciler], ...] = (
             ("service", SERVICE, ServiceController(cluster).queue),
             ("configuration", CONFIGURATION, ConfigurationController(cluster).queue),
             ("revision", REVISION, revisions.queue),
@@ -88,6 +105,9 @@ class Controllers:
             ("nscert", NAMESPACE, NamespaceCertificates(cluster).queue),
             ("gc", CONFIGURATION, RevisionCollector(cluster).queue),
         )
+        self._translating = IngressController(cluster, ingresses) if ingresses else None
+        if self._translating is not None:
+            queues += (("ingress", INGRESS, self._translating.queue),)
         self.duties = tuple(Duty(name, queue, self._informers[resource]) for name, resource, queue in queues)
         """What there is to do, each for those who hold its Leases."""
 
@@ -109,8 +129,10 @@ class Controllers:
         }
         work = {f"{duty.name} reconciler": duty.queue.run() for duty in self.duties}
         events = {f"events of {name}": recorder.run() for name, recorder in self._recorders.items()}
+        probes = {"probes of gateways": self._translating.probe()} if self._translating is not None else {}
         return {
             **copies,
+            **probes,
             **work,
             **events,
             "copy of config maps": self._config_maps.run(),

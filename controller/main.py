@@ -59,6 +59,7 @@ async def _run(config: ProcessConfig, client: Client, clock: Clock, stop: asynci
         system_namespace=config.system_namespace,
         cluster_domain=config.cluster_domain,
         workers=config.workers,
+        ingresses=config.ingresses,
     )
     webhook = _webhook(config, client, clock, config_maps)
     registry = Registry()

@@ -13,7 +13,9 @@ from upwell.api.config_defaults import DefaultsConfig, parse_defaults
 from upwell.api.config_deployment import DeploymentConfig, parse_deployment
 from upwell.api.config_domain import DomainConfig, parse_domain
 from upwell.api.config_features import FeaturesConfig, parse_features
+from upwell.api.config_gateway import GatewayConfig, parse_gateway
 from upwell.api.config_gc import GcConfig, parse_gc
+from upwell.api.config_istio import IstioConfig, parse_istio
 from upwell.api.config_network import NetworkConfig, parse_network
 from upwell.api.config_observability import ObservabilityConfig, parse_observability
 from upwell.api.configs import KindsConfig
@@ -32,7 +34,9 @@ _PARSERS: Final[Mapping[str, Callable[[Mapping[str, str]], Any]]] = {
     "config-deployment": parse_deployment,
     "config-domain": parse_domain,
     "config-features": parse_features,
+    "config-gateway": parse_gateway,
     "config-gc": parse_gc,
+    "config-istio": parse_istio,
     "config-logging": dict,
     "config-network": parse_network,
     "config-observability": parse_observability,
@@ -86,8 +90,16 @@ class Settings:
         return self._get("config-features", FeaturesConfig)
 
     @property
+    def gateway(self) -> GatewayConfig:
+        return self._get("config-gateway", GatewayConfig)
+
+    @property
     def gc(self) -> GcConfig:
         return self._get("config-gc", GcConfig)
+
+    @property
+    def istio(self) -> IstioConfig:
+        return self._get("config-istio", IstioConfig)
 
     @property
     def network(self) -> NetworkConfig:

@@ -10,7 +10,9 @@ from upwell.api.config_defaults import parse_defaults
 from upwell.api.config_deployment import parse_deployment
 from upwell.api.config_domain import parse_domain
 from upwell.api.config_features import parse_features
+from upwell.api.config_gateway import parse_gateway
 from upwell.api.config_gc import parse_gc
+from upwell.api.config_istio import parse_istio
 from upwell.api.config_leader_election import parse_leader_election
 from upwell.api.config_network import parse_network
 from upwell.api.config_observability import parse_observability
@@ -42,7 +44,9 @@ _PARSERS: Final[Mapping[str, Callable[[Mapping[str, str]], Any]]] = {
     "config-deployment": parse_deployment,
     "config-domain": parse_domain,
     "config-features": parse_features,
+    "config-gateway": parse_gateway,
     "config-gc": parse_gc,
+    "config-istio": parse_istio,
     "config-leader-election": parse_leader_election,
     "config-logging": _parse_logging,
     "config-network": parse_network,

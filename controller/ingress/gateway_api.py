@@ -1,0 +1,118 @@
+"""Ingress → HTTPRoutes of the Gateway API, named and shaped as Knative's own controller for it does.
+
+One for each rule, named after the longest of its hosts, with the Gateway of its visibility as its parent. An HTTPRoute
+holds sixteen rules at most; where tags need more, they go on in further ones for the same hosts.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from controller.ingress.kinds import HTTP_ROUTE
+from controller.ingress.translation import Gateways, Obstacle, child_metadata, is_local
+from controller.settings import Settings
+from upwell.api.conditions import TRUE, find
+from upwell.api.config_gateway import ParentGateway
+from upwell.api.names import LABEL_VISIBILITY
+from upwell.api.objects import Object, labels_of, name_of, namespace_of, new_object
+
+__all__ = ["GatewayApi"]
+
+RULES_MOST: Final = 16
+"""What the API's schema allows an HTTPRoute."""
+_ACCEPTED: Final = ("Accepted", "ResolvedRefs")
+
+
+class GatewayApi:
+    """A Translation."""
+
+    resource = HTTP_ROUTE
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def children(self, ingress: Object) -> list[Object]:
+        return [route for rule in ingress["spec"].get("rules") or () for route in self._routes(ingress, rule)]
+
+    def obstacle(self, children: Sequence[Object]) -> Obstacle | None:
+        waiting = [name_of(child) for child in children if not _is_accepted(child)]
+        if not waiting:
+            return None
+        return Obstacle("HTTPRouteNotReady", f"Waiting for HTTPRoute {', '.join(waiting)} to be accepted.")
+
+    def gateways(self, ingress: Object) -> Gateways:
+        config = self._settings.gateway
+        return Gateways(*(((found.service or found.key),) for found in (config.external, config.local)))
+
+    def _routes(self, ingress: Object, rule: Mapping[str, Any]) -> Iterable[Object]:
+        local, hosts = is_local(rule), rule["hosts"]
+        config = self._settings.gateway
+        gateway = config.local if local else config.external
+        rules = [_rule(path, gateway) for path in rule["http"]["paths"]]
+        labels = {**labels_of(ingress), LABEL_VISIBILITY: "cluster-local" if local else ""}
+        name = max(hosts, key=len)
+        for number, start in enumerate(range(0, len(rules), RULES_MOST)):
+            spec = {
+                "hostnames": list(hosts),
+                "parentRefs": [_parent(gateway)],
+                "rules": rules[start : start + RULES_MOST],
+            }
+            suffix = f"-{number}" if number else ""
+            metadata = child_metadata(ingress, labels)
+            yield new_object(HTTP_ROUTE, namespace_of(ingress), name + suffix, metadata=metadata, spec=spec)
+
+
+def _parent(gateway: ParentGateway) -> dict[str, str]:
+    return {
+        "group": "gateway.networking.k8s.io",
+        "kind": "Gateway",
+        "namespace": gateway.key.namespace,
+        "name": gateway.key.name,
+    }
+
+
+def _rule(path: Mapping[str, Any], gateway: ParentGateway) -> dict[str, Any]:
+    match: dict[str, Any] = {"path": {"type": "PathPrefix", "value": path.get("path") or "/"}}
+    headers = sorted((path.get("headers") or {}).items())
+    if headers:
+        match["headers"] = [{"type": "Exact", "name": name, "value": wanted["exact"]} for name, wanted in headers]
+    rule: dict[str, Any] = {"matches": [match], "backendRefs": [_backend(split) for split in path["splits"]]}
+    filters = _setting(path.get("appendHeaders") or {})
+    if path.get("rewriteHost"):
+        filters.append({"type": "URLRewrite", "urlRewrite": {"hostname": path["rewriteHost"]}})
+    if filters:
+        rule["filters"] = filters
+    if gateway.times_out:
+        # The sidecar keeps the revision's own time limits.
+        rule["timeouts"] = {"request": "0s"}
+    return rule
+
+
+def _backend(split: Mapping[str, Any]) -> dict[str, Any]:
+    backend: dict[str, Any] = {
+        "group": "",
+        "kind": "Service",
+        "name": split["serviceName"],
+        "port": split["servicePort"],
+        "weight": split.get("percent", 0),
+    }
+    filters = _setting(split.get("appendHeaders") or {})
+    if filters:
+        backend["filters"] = filters
+    return backend
+
+
+def _setting(headers: Mapping[str, str]) -> list[dict[str, Any]]:
+    if not headers:
+        return []
+    pairs = [{"name": name, "value": value} for name, value in sorted(headers.items())]
+    return [{"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": pairs}}]
+
+
+def _is_accepted(route: Object) -> bool:
+    """Whether every parent has accepted this very generation, and found what it leads to."""
+    generation = route["metadata"].get("generation")
+    parents = (route.get("status") or {}).get("parents") or ()
+    found = [find(parent, kind) for parent in parents for kind in _ACCEPTED]
+    return bool(found) and all(
+        condition.get("status") == TRUE and condition.get("observedGeneration") == generation for condition in found
+    )

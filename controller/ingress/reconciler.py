@@ -1,0 +1,202 @@
+"""Ingress of somebody else's class → what that somebody reads, and the Ingress's status from whether it is served.
+
+    children written ──> nothing in their statuses is in the way ──> every gateway answers a probe with this version
+    ──> LoadBalancerReady, with the Services by which the gateways are reached
+
+Until then what was served before goes on being served, and Ready says what is being waited for. Once a version has been
+seen to be served it is not asked for again.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from controller.cluster import Cluster
+from controller.ingress.gateway_api import GatewayApi
+from controller.ingress.istio import Istio
+from controller.ingress.kinds import CLASSES, LABEL_INGRESS
+from controller.ingress.probing import Prober
+from controller.ingress.translation import Gateways, Obstacle, Translation, with_probes
+from controller.status import Refused, StatusReconciler
+from upwell.api.conditions import READY, TRUE, Conditions, status_of
+from upwell.api.ingress import CONDITIONS, LOAD_BALANCER_READY, NETWORK_CONFIGURED, class_of
+from upwell.api.objects import (
+    Key,
+    Object,
+    annotations_of,
+    is_controlled_by,
+    is_deleting,
+    key_of,
+    labels_of,
+    mutable,
+    name_of,
+    namespace_of,
+)
+from upwell.api.resources import INGRESS
+from upwell.cluster.errors import NotFound
+from upwell.cluster.reconciler import Reconciler
+
+__all__ = ["COMPONENT", "IngressController"]
+
+COMPONENT: Final = "ingress-controller"
+ANNOTATION_WRITTEN: Final = "networking.upwell.dev/written"
+BY_INGRESS: Final = "ingress"
+FIRST_PAUSE: Final = 0.1
+LONGEST_PAUSE: Final = 10.0
+_TRANSLATIONS: Final[Mapping[str, Callable[[Cluster], Translation]]] = {
+    "gateway-api": lambda cluster: GatewayApi(cluster.settings),
+    "istio": lambda cluster: Istio(cluster.settings, cluster.cluster_domain),
+}
+_SHAPING: Final = frozenset({"config-gateway", "config-istio"})
+
+
+class IngressController:
+    """See the module."""
+
+    def __init__(self, cluster: Cluster, names: Iterable[str]) -> None:
+        """`names` are the keys of `CLASSES` that are ours to translate."""
+        self._cluster = cluster
+        self._events = cluster.events(COMPONENT)
+        self._status = StatusReconciler(cluster.client, INGRESS, CONDITIONS, self._events, cluster.clock)
+        self.queue = Reconciler(COMPONENT, self.reconcile, workers=cluster.workers, clock=cluster.clock)
+        self._prober = Prober(cluster.client)
+        self._asked: dict[Key, tuple[str, int]] = {}
+        """The version that is being waited for, and how often its gateways were asked."""
+        self._translations: Mapping[str, Translation] = {CLASSES[name]: _TRANSLATIONS[name](cluster) for name in names}
+        cluster.informers[INGRESS].add_handler(self.queue.enqueue_changed)
+        for translation in self._translations.values():
+            children = cluster.informers[translation.resource]
+            children.add_index(BY_INGRESS, _ingress_of)
+            children.add_handler(self.queue.enqueue_controller_of("Ingress"))
+        cluster.settings.on_change(self._settings_changed)
+
+    async def probe(self) -> None:
+        """Keep what probes go over, until cancelled."""
+        await self._prober.run()
+
+    async def reconcile(self, key: Key) -> float | None:
+        ingress = self._cluster.cached(INGRESS, *key)
+        translation = None if ingress is None else self._translations.get(class_of(ingress))
+        if ingress is None or translation is None or is_deleting(ingress):
+            self._asked.pop(key, None)
+            return None
+
+        async def work(obj: Object, conditions: Conditions) -> float | None:
+            return await self._bring_up_to_date(translation, ingress, obj, conditions)
+
+        return await self._status.run(ingress, self._cluster.settings.kinds, work)
+
+    async def _bring_up_to_date(
+        self, translation: Translation, stored: Object, ingress: Object, conditions: Conditions
+    ) -> float | None:
+        probed, version = with_probes(ingress)
+        children = [
+            await self._ensure(translation, ingress, wanted, conditions) for wanted in translation.children(probed)
+        ]
+        obstacle = translation.obstacle(children)
+        if obstacle is not None:
+            conditions.mark_unknown(NETWORK_CONFIGURED, *obstacle)
+            conditions.mark_unknown(LOAD_BALANCER_READY, *_WAITING)
+            return None
+        conditions.mark_true(NETWORK_CONFIGURED)
+        gateways = translation.gateways(ingress)
+        if not _was_served(stored):
+            again = await self._ask(key_of(ingress), ingress, gateways, version, conditions)
+            if again is not None:
+                return again
+        await self._delete_others(translation, ingress, {name_of(child) for child in children})
+        conditions.mark_true(LOAD_BALANCER_READY)
+        for field, services in (("publicLoadBalancer", gateways.external), ("privateLoadBalancer", gateways.local)):
+            ingress["status"][field] = {"ingress": self._balancers(services)}
+        return None
+
+    async def _ask(
+        self, key: Key, ingress: Object, gateways: Gateways, version: str, conditions: Conditions
+    ) -> float | None:
+        """Seconds until the gateways are asked again; None when they serve this version."""
+        obstacle = await self._prober.ask(ingress, gateways, version)
+        if obstacle is None:
+            self._asked.pop(key, None)
+            return None
+        conditions.mark_unknown(LOAD_BALANCER_READY, _WAITING.reason, f"{_WAITING.message}: {obstacle.message}")
+        before, times = self._asked.get(key, (version, 0))
+        times = times + 1 if before == version else 1
+        self._asked[key] = version, times
+        return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(times - 1, 10))
+
+    async def _ensure(
+        self, translation: Translation, ingress: Object, wanted: Object, conditions: Conditions
+    ) -> Object:
+        resource, name = translation.resource, name_of(wanted)
+        # By this, a field that we do not want any more is told from one that a server added.
+        wanted["metadata"]["annotations"][ANNOTATION_WRITTEN] = _digest(wanted)
+        known = self._cluster.cached(resource, namespace_of(wanted), name)
+        if known is None:
+            known, created = await self._cluster.create(resource, wanted)
+            if created:
+                self._events.normal(ingress, "Created", f'Created {resource.kind} "{name}"')
+                return known
+        if not is_controlled_by(known, ingress):
+            message = f'There is an existing {resource.kind} "{name}" that we do not own.'
+            conditions.mark_false(NETWORK_CONFIGURED, "NotOwned", message)
+            raise Refused(f'ingress: "{name_of(ingress)}" does not own {resource.kind}: "{name}"')
+        if all(_says(of(known), of(wanted)) for of in (lambda obj: obj["spec"], labels_of, annotations_of)):
+            return known
+        changed = mutable(known)
+        changed["spec"] = wanted["spec"]
+        for field in ("labels", "annotations"):
+            changed["metadata"][field] = {**(known["metadata"].get(field) or {}), **wanted["metadata"][field]}
+        return await self._cluster.client.update(resource, changed)
+
+    async def _delete_others(self, translation: Translation, ingress: Object, needed: set[str]) -> None:
+        """What an earlier version needed; nobody is served by it any more."""
+        known = self._cluster.informers[translation.resource]
+        for child in known.by_index(BY_INGRESS, str(key_of(ingress))):
+            if name_of(child) not in needed and is_controlled_by(child, ingress):
+                try:
+                    await self._cluster.delete(translation.resource, child)
+                except NotFound:
+                    continue
+
+    def _balancers(self, services: Sequence[Key]) -> list[dict[str, Any]]:
+        if not services:
+            return [{"meshOnly": True}]
+        domain = self._cluster.cluster_domain
+        return [{"domainInternal": f"{service.name}.{service.namespace}.svc.{domain}"} for service in services]
+
+    def _settings_changed(self, config_map: str) -> None:
+        if config_map in _SHAPING:
+            for ingress in self._cluster.informers[INGRESS].list():
+                if class_of(ingress) in self._translations:
+                    self.queue.enqueue_object(ingress)
+
+
+_WAITING: Final = Obstacle("Uninitialized", "Waiting for load balancer to be ready")
+
+
+def _digest(obj: Object) -> str:
+    """Tells one wanted spec from another; opaque."""
+    return hashlib.sha256(json.dumps(obj["spec"], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _was_served(ingress: Object) -> bool:
+    """Whether this generation was seen to be served before."""
+    status = ingress.get("status") or {}
+    observed = ingress["metadata"].get("generation") == status.get("observedGeneration")
+    return observed and status_of(status, READY) == TRUE
+
+
+def _says(there: Any, wanted: Any) -> bool:
+    """Whether everything `wanted` is there; servers and others may add fields of their own."""
+    if isinstance(wanted, dict):
+        return isinstance(there, dict) and all(_says(there.get(name), value) for name, value in wanted.items())
+    if isinstance(wanted, list):
+        same = isinstance(there, list) and len(there) == len(wanted)
+        return same and all(map(_says, there, wanted))
+    return bool(there == wanted)
+
+
+def _ingress_of(child: Object) -> tuple[str, ...]:
+    name = labels_of(child).get(LABEL_INGRESS)
+    return (f"{namespace_of(child)}/{name}",) if name else ()

@@ -1,0 +1,92 @@
+"""config-gateway: which Gateways serve Ingresses of the Gateway API class.
+
+external-gateways: |
+  - class: envoy
+    gateway: gateways/public
+    service: gateways/public-envoy
+    supported-features: [HTTPRouteRequestTimeout]
+local-gateways: |
+  - class: envoy
+    gateway: gateways/inside
+    service: gateways/inside-envoy
+
+One of each. The Service is the one through which the Gateway is reached inside the cluster; without it, the first
+address of the Gateway's status is.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import yaml
+
+from upwell.api.objects import Key
+from upwell.api.settings import Settings
+
+__all__ = ["GatewayConfig", "ParentGateway", "parse_gateway"]
+
+EXTERNAL: Final = "external-gateways"
+LOCAL: Final = "local-gateways"
+REQUEST_TIMEOUT: Final = "HTTPRouteRequestTimeout"
+_RIGHT: Final = "must be a YAML list of one entry with gateway: NAMESPACE/NAME and, if there is one, service: the same"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParentGateway:
+    """A Gateway that HTTPRoutes are attached to."""
+
+    key: Key
+    service: Key | None
+    """Through which it is reached inside the cluster."""
+    listener: str = "http"
+    """The name of its listener for plain HTTP; needed to send clients from there to HTTPS."""
+    times_out: bool = False
+    """Whether it knows the field by which a route's time limit is taken off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayConfig:
+    """By whom clients outside and inside the cluster are served."""
+
+    external: ParentGateway = ParentGateway(
+        key=Key("istio-system", "knative-gateway"), service=Key("istio-system", "istio-ingressgateway")
+    )
+    local: ParentGateway = ParentGateway(
+        key=Key("istio-system", "knative-local-gateway"), service=Key("istio-system", "knative-local-gateway")
+    )
+
+
+def parse_gateway(data: Mapping[str, str]) -> GatewayConfig:
+    """Read config-gateway; raise SettingError."""
+    settings, defaults = Settings("config-gateway", data), GatewayConfig()
+    return GatewayConfig(
+        external=_gateway(settings, EXTERNAL) or defaults.external,
+        local=_gateway(settings, LOCAL) or defaults.local,
+    )
+
+
+def _gateway(settings: Settings, key: str) -> ParentGateway | None:
+    try:
+        parsed: Any = yaml.safe_load(settings.text(key))
+    except yaml.YAMLError:
+        raise settings.error(key, _RIGHT) from None
+    if parsed is None:
+        return None
+    if not isinstance(parsed, list) or len(parsed) != 1 or not isinstance(parsed[0], dict):
+        raise settings.error(key, _RIGHT)
+    (entry,) = parsed
+    features = entry.get("supported-features") or ()
+    gateway = _name(settings, key, entry.get("gateway"))
+    return ParentGateway(
+        key=gateway,
+        service=_name(settings, key, entry["service"]) if entry.get("service") else None,
+        listener=str(entry.get("http-listener-name") or ParentGateway(key=gateway, service=None).listener),
+        times_out=isinstance(features, list) and REQUEST_TIMEOUT in features,
+    )
+
+
+def _name(settings: Settings, key: str, value: Any) -> Key:
+    namespace, separator, name = str(value or "").partition("/")
+    if not (namespace and separator and name) or "/" in name:
+        raise settings.error(key, _RIGHT)
+    return Key(namespace, name)
