@@ -38,11 +38,16 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class Demand:
-    """By the time `t` that value must have been shown."""
+    """A state that ours must show too."""
 
-    t: float
+    since: float
     subject: Subject
     value: Any
+
+    @property
+    def due(self) -> float:
+        """When to wait for it."""
+        return self.since + DUE_AFTER
 
 
 class Run:
@@ -75,13 +80,25 @@ class Run:
                     states[subject].append(State(event["t"], value))
         self.states = {subject: list(_with_lengths(found)) for subject, found in states.items()}
 
+    def at(self, subject: Subject, t: float) -> Any:
+        """What that path was by the time `t`; None when it was not there, or is not among STRICT."""
+        identity = subject[:2]
+        if any(event.get("event") == "deleted" and _is_before(event, identity, t) for event in self.events):
+            return None
+        values = [state.value for state in self.states.get(subject, ()) if state.since <= t]
+        return values[-1] if values else None
+
     def demands(self, kinds: Iterable[str]) -> Iterator[Demand]:
-        """What objects of those kinds must have shown, and by when."""
+        """What objects of those kinds must show."""
         for subject, states in self.states.items():
             if subject.kind in kinds:
                 for state in states:
                     if not state.is_brief:
-                        yield Demand(state.since + DUE_AFTER, subject, state.value)
+                        yield Demand(state.since, subject, state.value)
+
+
+def _is_before(event: Mapping[str, Any], identity: tuple[str, ...], t: float) -> bool:
+    return (event["kind"], event["name"]) == identity and bool(event["t"] <= t)
 
 
 def _with_lengths(states: Sequence[State]) -> Iterator[State]:

@@ -1,97 +1,119 @@
-"""A recorded run once more, with our controllers in it; all else does what it did on the recorded cluster.
+"""A recorded run once more, with our components in it; all else does what it did on the recorded cluster.
 
-Ours are the controllers of Services, Configurations, Revisions and Routes, over a real API server. Played are the
-autoscaler (PodAutoscalers' status, the scale of Deployments), Kubernetes (Deployments' status, pods) and the ingress,
-each change at its recorded time by a clock that only the replay moves. Between two changes the replay waits for what
-ours must have shown by then, so that it depends on the order of events and not on the speed of the machine.
+Ours are the controllers, the autoscaler, and the activator's part that looks after ServerlessServices, over a real API
+server. Played are Kubernetes and the ingress (`played_cluster`) and the requests (`played_traffic`), each change at
+its recorded time by a clock that only the replay moves. Between two changes the replay waits for what ours must have
+shown by then, so that it depends on the order of events and not on the speed of the machine.
 """
 
 import asyncio
-import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
+from activator.sks_reconciler import ACTIVATOR_SERVICE
+from tests.golden.played_cluster import PlayedCluster, slice_of
+from tests.golden.played_traffic import Traffic
 from tests.golden.recorded_run import STRICT, Demand, Run, Subject, is_within, read, readable
-from upwell.api.names import LABEL_REVISION
-from upwell.api.objects import Object, name_of, new_object
+from upwell.api.names import LABEL_SLICE_SERVICE, SYSTEM_NAMESPACE
+from upwell.api.objects import Key, Object, name_of
 from upwell.api.resources import (
     BY_KIND,
     CONFIGURATION,
     DEPLOYMENT,
+    ENDPOINT_SLICE,
     INGRESS,
-    POD,
     POD_AUTOSCALER,
     REVISION,
     ROUTE,
+    SERVERLESS_SERVICE,
     SERVICE,
-    Resource,
 )
 from upwell.clock import FakeClock
 from upwell.cluster.client import Client, PatchType
-from upwell.cluster.errors import AlreadyExists, Conflict, NotFound
+from upwell.cluster.errors import NotFound
 from upwell.cluster.informer import Informer
 
 __all__ = ["Replay"]
 
-OURS = {one.kind: one for one in (SERVICE, CONFIGURATION, REVISION, ROUTE)}
-WATCHED = (*OURS.values(), DEPLOYMENT, POD_AUTOSCALER, INGRESS)
-PLAYED = {one.kind: one for one in (DEPLOYMENT, POD_AUTOSCALER)}
-JUDGED_AT_THE_END = {
-    **dict.fromkeys(OURS, ("condition", "status", "label", "annotation", "finalizers")),
-    "PodAutoscaler": ("spec",),
-    "Ingress": ("splits",),
+OURS = {
+    one.kind: one
+    for one in (SERVICE, CONFIGURATION, REVISION, ROUTE, POD_AUTOSCALER, SERVERLESS_SERVICE, DEPLOYMENT, INGRESS)
 }
-"""What of each kind is ours, by how its paths begin; the rest of it is played."""
+JUDGED_AT_THE_END = {
+    **dict.fromkeys(OURS, ("condition", "status", "label", "annotation", "finalizers", "spec.mode", "spec.reach")),
+    "Ingress": ("splits",),
+    "Deployment": ("spec",),
+}
+"""What of each kind is ours, by how its paths begin; the rest of it is played, or to be compared loosely."""
 STEP_SECONDS = 0.1
 CREEP_SECONDS = 0.02
 SLACK_SECONDS = 4.0
-"""How much later than recorded something may be: two ticks."""
+"""How much later or earlier than recorded something may be: two ticks."""
 PATIENCE_SECONDS = 10.0
 """Of the machine's time, however busy it is."""
-BALANCER = {"ingress": [{"domainInternal": "ingress.harness-ingress.svc.cluster.local"}]}
-TROUBLE = ("condition ContainerHealthy", "condition ResourcesAvailable")
-_ENDED = re.compile(r"False ExitCode(\d+): Container failed with: (.*)", re.DOTALL)
 
 
 class Replay:
     """One run."""
 
-    def __init__(self, client: Client, case: Mapping[str, Any], clock: FakeClock) -> None:
+    def __init__(self, client: Client, case: Mapping[str, Any], traffic: Traffic, clock: FakeClock) -> None:
         self._client = client
         self._namespace = str(case["namespace"])
         self._run = Run(case)
+        self._traffic = traffic
+        self._cluster = PlayedCluster(client, self._namespace, traffic, clock)
         self._clock = clock
         self._start = clock.now()
-        self._informers = {one.kind: Informer(client, one, namespace=self._namespace) for one in WATCHED}
+        self._informers = {one.kind: Informer(client, one, namespace=self._namespace) for one in OURS.values()}
         self._shown: defaultdict[Subject, list[Any]] = defaultdict(list)
-        self._matched: defaultdict[Subject, int] = defaultdict(int)
-        self._played: defaultdict[tuple[str, str], dict[str, Any]] = defaultdict(dict)
+        self._shown_at: defaultdict[Subject, list[float]] = defaultdict(list)
+        self._early: list[str] = []
+        self._matched: dict[Subject, int] = {}
+        """Which of what was shown is the state that was last waited for."""
+        self._requested: list[tuple[Key, int]] = []
         for kind, informer in self._informers.items():
             informer.add_handler(self._observer(kind))
 
     def watching(self) -> dict[str, Any]:
         return {f"test's copy of {kind}": informer.run() for kind, informer in self._informers.items()}
 
-    async def differences(self) -> list[str]:
-        """Play the run to its end; where ours differs from the record."""
+    async def prepare(self) -> None:
+        """Put the activator where everybody looks for it."""
+        with suppress(NotFound):
+            await self._client.delete(ENDPOINT_SLICE, ACTIVATOR_SERVICE, SYSTEM_NAMESPACE)
+        labels = {LABEL_SLICE_SERVICE: ACTIVATOR_SERVICE}
+        activators = slice_of(SYSTEM_NAMESPACE, ACTIVATOR_SERVICE, labels, self._traffic.activator_port, [True])
+        await self._client.create(ENDPOINT_SLICE, activators)
         for informer in self._informers.values():
             await informer.wait_synced()
-        demands = list(self._run.demands(OURS))
-        steps: list[Any] = [*self._run.actions, *self._run.events, *demands]
+
+    async def differences(self) -> list[str]:
+        """Play the run to its end; where ours differs from the record."""
+        steps: list[Any] = [*self._run.actions, *self._run.events, *self._run.demands(OURS)]
         for step in sorted(steps, key=_moment):
             await self._until(_moment(step))
             if isinstance(step, Demand):
-                if not await self._eventually(lambda demand=step: self._has_shown(demand)):
-                    return [f"by {step.t:.1f} s no {step.value!r}", *self._sequences()]
+                if not await self._eventually(partial(self._has_shown, step)):
+                    return [f"since {step.since:.1f} s {' '.join(step.subject)} not {step.value!r}", *self._sequences()]
             elif "action" in step:
                 await self._act(step)
-            elif step["kind"] in PLAYED or step["kind"] == "Revision":
-                await self._play(step)
+            else:
+                await self._follow(step)
         await self._eventually(lambda: not self._ends())
-        return [*self._ends(), *self._sequences()]
+        return [*self._ends(), *self._sequences(), *self._early]
+
+    async def clear(self) -> None:
+        """Delete what was made, so that nobody works on it during the next run."""
+        for action in self._run.actions:
+            if action["action"] == "create":
+                obj = action["object"]
+                with suppress(NotFound):
+                    await self._client.delete(BY_KIND[obj["apiVersion"], obj["kind"]], name_of(obj), self._namespace)
+        await self._eventually(lambda: not any(one.list() for one in self._informers.values()))
 
     # What ours shows
 
@@ -101,14 +123,19 @@ class Replay:
                 subject, value = Subject(kind, name_of(new or old or {}), path), read(new or {}, path)
                 if value is not None and [value] != self._shown[subject][-1:]:
                     self._shown[subject].append(value)
+                    self._shown_at[subject].append(self._clock.now() - self._start)
+            if kind == SERVERLESS_SERVICE.kind and new is not None:
+                self._traffic.note_mode(name_of(new), new["spec"]["mode"])
 
         return observe
 
     def _has_shown(self, demand: Demand) -> bool:
-        shown, start = self._shown[demand.subject], self._matched[demand.subject]
-        if demand.value not in shown[start:]:
+        shown, before = self._shown[demand.subject], self._matched.get(demand.subject)
+        if demand.value not in shown[before or 0 :]:
             return False
-        self._matched[demand.subject] = shown.index(demand.value, start)
+        found = self._matched[demand.subject] = shown.index(demand.value, before or 0)
+        if found != before and self._shown_at[demand.subject][found] < demand.since - SLACK_SECONDS:
+            self._early.append(f"{' '.join(demand.subject)} was {demand.value!r} long before {demand.since:.1f} s")
         return True
 
     def _sequences(self) -> list[str]:
@@ -138,7 +165,7 @@ class Replay:
         while (left := self._start + seconds - self._clock.now()) > 0:
             await self._pass(min(STEP_SECONDS, left))
 
-    async def _eventually(self, look: Any) -> bool:
+    async def _eventually(self, look: Callable[[], object]) -> bool:
         loop = asyncio.get_running_loop()
         crept, deadline = 0.0, loop.time() + PATIENCE_SECONDS
         while not look():
@@ -150,113 +177,59 @@ class Replay:
 
     async def _pass(self, seconds: float) -> None:
         await self._clock.advance(seconds)
-        await self._play_ingress()
+        for ingress in self._informers["Ingress"].list():
+            await self._cluster.take_up(ingress)
+        await self._traffic.pass_on(self._namespace, self._clock.now())
         await asyncio.sleep(0.01)
 
     # What others do
 
     async def _act(self, action: Mapping[str, Any]) -> None:
-        if action["action"] == "create":
-            obj = deepcopy(action["object"])
-            obj["metadata"]["namespace"] = self._namespace
-            await self._client.create(BY_KIND[obj["apiVersion"], obj["kind"]], obj)
-        elif action["action"] == "patch":
-            resource = OURS[action["kind"]]
-            await self._client.patch(resource, action["name"], self._namespace, action["patch"], PatchType.MERGE)
-        elif action["action"] == "delete":
-            await self._client.delete(OURS[action["kind"]], action["name"], self._namespace)
+        match action["action"]:
+            case "create":
+                obj = deepcopy(action["object"])
+                obj["metadata"]["namespace"] = self._namespace
+                await self._client.create(BY_KIND[obj["apiVersion"], obj["kind"]], obj)
+            case "patch":
+                resource, name, patch = OURS[action["kind"]], action["name"], action["patch"]
+                await self._client.patch(resource, name, self._namespace, patch, PatchType.MERGE)
+            case "delete":
+                await self._client.delete(OURS[action["kind"]], action["name"], self._namespace)
+            case "requests":
+                self._requested.append((self._revision_behind(action["host"]), int(action["concurrent"])))
+                await self._traffic.add(*self._requested[-1], self._clock.now())
+            case "requests done":
+                revision, requests = self._requested.pop(0)
+                await self._traffic.add(revision, -requests, self._clock.now())
 
-    async def _play(self, event: Mapping[str, Any]) -> None:
+    def _revision_behind(self, host: str) -> Key:
+        for route in self._informers["Route"].list():
+            status = route["status"]
+            if status["url"].endswith(f"//{host}"):
+                return Key(self._namespace, status["traffic"][0]["revisionName"])
+        raise AssertionError(f"no Route has the host {host}")
+
+    async def _follow(self, event: Mapping[str, Any]) -> None:
+        """Play it, as soon as what it is an answer to is there."""
         kind, name = event["kind"], event["name"]
-        if kind == "Revision":
-            await self._play_trouble(name, event)
-            return
-        if event.get("event") == "deleted":
-            return  # the API server's garbage collector does it
-        state = self._played[kind, name]
-        state.update(event["values"] if "values" in event else {event["path"]: event.get("to")})
-        await self._write(PLAYED[kind], name)
+        if kind in ("Pod", "Endpoints", "Deployment"):
+            deployment = _deployment_of(kind, name)
+            want = self._run.at(Subject("Deployment", deployment, "spec.replicas"), event["t"])
+            await self._eventually(lambda: want is None or self._replicas(deployment) == want)
+        await self._cluster.play(event)
 
-    async def _write(self, resource: Resource, name: str) -> None:
-        """Make what is played of an object what it is now, as soon as the object is there."""
-        informer, state = self._informers[resource.kind], self._played[resource.kind, name]
-        await self._eventually(lambda: informer.get(self._namespace, name) is not None)
-        for _ in range(20):
-            try:
-                obj = await self._client.get(resource, name, self._namespace)
-                if resource is DEPLOYMENT and obj["spec"].get("replicas") != state["spec.replicas"]:
-                    replicas = {"spec": {"replicas": state["spec.replicas"]}}
-                    obj = await self._client.patch(resource, name, self._namespace, replicas)
-                status = _deployment_status(state) if resource is DEPLOYMENT else _autoscaler_status(state)
-                status["observedGeneration"] = obj["metadata"]["generation"]
-                await self._client.update_status(resource, {**obj, "status": status})
-                return
-            except Conflict:
-                continue
-            except NotFound:
-                return
-
-    async def _play_trouble(self, revision: str, event: Mapping[str, Any]) -> None:
-        """What pods and Deployment said when a revision failed, which the record shows by its conditions only."""
-        told = str(event.get("to") or "")
-        if event.get("path") not in TROUBLE or not told.startswith("False "):
-            return
-        if (ended := _ENDED.match(told)) is not None:
-            state = {"terminated": {"exitCode": int(ended[1]), "message": ended[2]}}
-            await self._play_pod(revision, {"containerStatuses": [{"name": "user-container", "lastState": state}]})
-        else:
-            reason, _, message = told.removeprefix("False ").partition(": ")
-            deployment = f"{revision}-deployment"
-            self._played["Deployment", deployment]["trouble"] = reason, message
-            await self._write(DEPLOYMENT, deployment)
-
-    async def _play_pod(self, revision: str, status: Object) -> None:
-        spec = {"containers": [{"name": "user-container", "image": "x"}]}
-        pod = new_object(
-            POD, self._namespace, f"{revision}-pod", metadata={"labels": {LABEL_REVISION: revision}}, spec=spec
-        )
-        with suppress(AlreadyExists):
-            stored = await self._client.create(POD, pod)
-            await self._client.update_status(POD, {**stored, "status": status})
-
-    async def _play_ingress(self) -> None:
-        """Take up every Ingress at once."""
-        for ingress in self._informers["Ingress"].list(self._namespace):
-            generation = ingress["metadata"]["generation"]
-            if (ingress.get("status") or {}).get("observedGeneration") == generation:
-                continue
-            kinds = ("LoadBalancerReady", "NetworkConfigured", "Ready")
-            status = {
-                "observedGeneration": generation,
-                "conditions": [{"type": kind, "status": "True"} for kind in kinds],
-                "publicLoadBalancer": BALANCER,
-                "privateLoadBalancer": BALANCER,
-            }
-            with suppress(Conflict, NotFound):
-                await self._client.update_status(INGRESS, {**ingress, "status": status})
+    def _replicas(self, deployment: str) -> int | None:
+        found = self._informers["Deployment"].get(self._namespace, deployment)
+        return None if found is None else int(found["spec"]["replicas"])
 
 
 def _moment(step: Any) -> float:
-    return step.t if isinstance(step, Demand) else float(step["t"])
+    return step.due if isinstance(step, Demand) else float(step["t"])
 
 
-def _deployment_status(state: Mapping[str, Any]) -> Object:
-    counts = {path.removeprefix("status."): value for path, value in state.items() if path.startswith("status.")}
-    progressing: Object = {"type": "Progressing", "status": "True"}
-    if "trouble" in state:
-        reason, message = state["trouble"]
-        progressing = {"type": "Progressing", "status": "False", "reason": reason, "message": message}
-    return {**{name: count for name, count in counts.items() if count}, "conditions": [progressing]}
-
-
-def _autoscaler_status(state: Mapping[str, Any]) -> Object:
-    status: Object = {"conditions": []}
-    for path, value in state.items():
-        if path.startswith("status."):
-            status[path.removeprefix("status.")] = value
-        elif path.startswith("condition ") and value is not None:
-            told, _, message = value.partition(": ")
-            condition, _, reason = told.partition(" ")
-            entry = {"type": path.removeprefix("condition "), "status": condition, "reason": reason, "message": message}
-            status["conditions"].append({name: text for name, text in entry.items() if text})
-    return status
+def _deployment_of(kind: str, name: str) -> str:
+    """Of a recorded pod, of Endpoints, or of itself."""
+    if kind == "Deployment":
+        return name
+    revision = name.partition("/")[0] if kind == "Pod" else name.removesuffix("-private")
+    return f"{revision}-deployment"
