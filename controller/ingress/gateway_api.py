@@ -1,7 +1,8 @@
 """Ingress → HTTPRoutes of the Gateway API, named and shaped as Knative's own controller for it does.
 
 One for each rule, named after the longest of its hosts, with the Gateway of its visibility as its parent. An HTTPRoute
-holds sixteen rules at most; where tags need more, they go on in further ones for the same hosts.
+holds sixteen rules at most, eight paths and as many probes; where tags need more, they go on in further ones for the
+same hosts.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,7 @@ from upwell.api.objects import Object, labels_of, name_of, namespace_of, new_obj
 
 __all__ = ["GatewayApi"]
 
+NAME_LONGEST: Final = 253
 RULES_MOST: Final = 16
 """What the API's schema allows an HTTPRoute."""
 _ACCEPTED: Final = ("Accepted", "ResolvedRefs")
@@ -41,7 +43,7 @@ class GatewayApi:
 
     def gateways(self, ingress: Object) -> Gateways:
         config = self._settings.gateway
-        return Gateways(*(((found.service or found.key),) for found in (config.external, config.local)))
+        return Gateways((config.external.service,), (config.local.service,))
 
     def _routes(self, ingress: Object, rule: Mapping[str, Any]) -> Iterable[Object]:
         local, hosts = is_local(rule), rule["hosts"]
@@ -58,7 +60,8 @@ class GatewayApi:
             }
             suffix = f"-{number}" if number else ""
             metadata = child_metadata(ingress, labels)
-            yield new_object(HTTP_ROUTE, namespace_of(ingress), name + suffix, metadata=metadata, spec=spec)
+            full = name[: NAME_LONGEST - len(suffix)] + suffix
+            yield new_object(HTTP_ROUTE, namespace_of(ingress), full, metadata=metadata, spec=spec)
 
 
 def _parent(gateway: ParentGateway) -> dict[str, str]:
@@ -109,10 +112,23 @@ def _setting(headers: Mapping[str, str]) -> list[dict[str, Any]]:
 
 
 def _is_accepted(route: Object) -> bool:
-    """Whether every parent has accepted this very generation, and found what it leads to."""
-    generation = route["metadata"].get("generation")
-    parents = (route.get("status") or {}).get("parents") or ()
+    """Whether its parent has accepted this very generation, and found what it leads to."""
+    generation, wanted = route["metadata"].get("generation"), route["spec"]["parentRefs"]
+    parents = [
+        parent
+        for parent in (route.get("status") or {}).get("parents") or ()
+        if any(_is_same_parent(parent.get("parentRef") or {}, ref, namespace_of(route)) for ref in wanted)
+    ]
     found = [find(parent, kind) for parent in parents for kind in _ACCEPTED]
-    return bool(found) and all(
+    return len(parents) >= len(wanted) and all(
         condition.get("status") == TRUE and condition.get("observedGeneration") == generation for condition in found
+    )
+
+
+def _is_same_parent(told: Mapping[str, Any], wanted: Mapping[str, Any], namespace: str) -> bool:
+    """Whether a status is about a parent that is wanted; one that was left behind by another does not count."""
+    return (
+        told.get("name") == wanted["name"]
+        and told.get("namespace", namespace) == wanted["namespace"]
+        and told.get("sectionName") == wanted.get("sectionName")
     )

@@ -8,7 +8,7 @@ answers with what it got. One address that answers otherwise is an obstacle, as 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
@@ -26,6 +26,8 @@ __all__ = ["Prober"]
 AT_ONCE: Final = 32
 SECONDS: Final = 2.0
 PATH: Final = "/healthz"
+CHALLENGES: Final = "/.well-known/acme-challenge/"
+"""Whose answers come from solvers of certificate authorities, which know nothing of probes."""
 _FIELDS: Final = {"K-Network-Probe": "probe", HEADER_HASH: PROBED, "User-Agent": "Knative-Ingress-Probe"}
 _HTTP_NAMES: Final = ("http2", "http")
 _REDIRECTS: Final = (301, 302, 307, 308)
@@ -37,6 +39,7 @@ class Target(NamedTuple):
     address: str
     port: int
     host: str
+    path: str
 
 
 class Prober:
@@ -66,12 +69,13 @@ class Prober:
         """What is in the way of every gateway serving this version; raise ApiError when they cannot be found."""
         targets: set[Target] = set()
         for local, services in ((False, gateways.external), (True, gateways.local)):
-            hosts = [rule["hosts"][0] for rule in ingress["spec"].get("rules") or () if is_local(rule) is local]
-            for service in services if hosts else ():
+            rules = [rule for rule in ingress["spec"].get("rules") or () if is_local(rule) is local]
+            asked = [(rule["hosts"][0], path) for rule in rules if (path := _path(rule)) is not None]
+            for service in services if asked else ():
                 addresses = await self._addresses(service)
                 if not addresses:
                     return Obstacle("NoGateway", f"no ready address behind Service {service}")
-                targets |= {Target(*address, host) for address in addresses for host in hosts}
+                targets |= {Target(*address, *question) for address in addresses for question in asked}
         redirected = ingress["spec"].get("httpOption") == "Redirected"
         answers = await asyncio.gather(*(self._get(target, version, redirected) for target in sorted(targets)))
         return next((answer for answer in answers if answer is not None), None)
@@ -98,7 +102,7 @@ class Prober:
             async with (
                 self._limit,
                 session.get(
-                    f"http://{address}:{target.port}{PATH}",
+                    f"http://{address}:{target.port}{target.path}",
                     headers={**_FIELDS, "Host": target.host},
                     allow_redirects=False,
                 ) as response,
@@ -111,6 +115,13 @@ class Prober:
         if redirected and status in _REDIRECTS:
             return None
         return Obstacle("NotServedYet", f"{where} does not serve this version yet (status {status})")
+
+
+def _path(rule: Mapping[str, Any]) -> str | None:
+    """What to ask for that the rule's first path leads to; None when nothing there would answer a probe."""
+    paths = [str(path.get("path") or "") for path in rule["http"]["paths"]]
+    first = next((path for path in paths if not path.startswith(CHALLENGES)), None)
+    return None if first is None else first.rstrip("/") + PATH
 
 
 def _http_port(ports: Iterable[Any]) -> str:

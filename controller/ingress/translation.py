@@ -69,7 +69,7 @@ def is_local(rule: Mapping[str, Any]) -> bool:
 
 
 def with_probes(ingress: Object) -> tuple[Object, str]:
-    """The Ingress with a path for probes before the paths of each rule, and the hash that these answer with.
+    """The Ingress with a path for probes before each path, and the hash that these answer with.
 
     A probe is a request like any other to the same host and path, but for one field. So who sees it answered with the
     hash knows that requests are served by this version.
@@ -78,7 +78,7 @@ def with_probes(ingress: Object) -> tuple[Object, str]:
     for rule in result["spec"].get("rules") or ():
         http = rule.get("http") or {}
         paths = http.get("paths") or []
-        http["paths"] = [*(_probe(path, version) for path in paths), *paths]
+        http["paths"] = [one for path in paths for one in (_probe(path, version), path)]
     return result, version
 
 

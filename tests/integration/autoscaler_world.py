@@ -47,8 +47,9 @@ def free_ports(count: int) -> list[int]:
 class Server:
     """An embedded API server on a port of its own, whose objects outlive it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, module: str = "upwell.local.apiserver") -> None:
         self.folder = folder
+        self._module = module
         self.port = free_ports(1)[0]
         self.kubeconfig = folder / "kubeconfig"
         self.process: subprocess.Popen[str] | None = None
@@ -64,9 +65,7 @@ class Server:
 
     def start(self) -> None:
         words = ["--port", str(self.port), "--db", str(self.folder / "api.db"), "--logs-dir", str(self.folder)]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "upwell.local.apiserver", *words], stdout=subprocess.PIPE, text=True
-        )
+        self.process = subprocess.Popen([sys.executable, "-m", self._module, *words], stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         assert json.loads(self.process.stdout.readline())["port"] == self.port
 

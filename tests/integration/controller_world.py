@@ -16,6 +16,8 @@ import pytest_asyncio
 from tests.integration.autoscaler_world import Server, free_ports
 from tests.waiting import eventually
 from upwell.api.conditions import find
+from upwell.api.ingress import class_of
+from upwell.api.names import INGRESS_CLASS
 from upwell.api.objects import Object, labels_of, name_of, new_object
 from upwell.api.resources import (
     CONFIG_MAP,
@@ -92,8 +94,10 @@ class World:
         self.controllers: list[Process] = []
         self._informers = {resource: Informer(client, resource) for resource in (DEPLOYMENT, POD_AUTOSCALER, INGRESS)}
 
-    def start_controller(self, name: str = "controller-1") -> Process:
-        process = Process(self.server.kubeconfig, name).start()
+    def start_controller(self, name: str = "controller-1", **environment: str) -> Process:
+        process = Process(self.server.kubeconfig, name)
+        process.environment |= environment
+        process.start()
         self.controllers.append(process)
         return process
 
@@ -103,8 +107,12 @@ class World:
         await self.client.create(POD, new_object(POD, "knative-serving", name, spec=spec))
 
     async def configure(self, name: str, **data: str) -> None:
+        """Make a config map, or change keys of one."""
         keys = {key.replace("_", "-"): value for key, value in data.items()}
-        await self.client.create(CONFIG_MAP, new_object(CONFIG_MAP, "knative-serving", name, data=keys))
+        try:
+            await self.client.patch(CONFIG_MAP, name, "knative-serving", {"data": keys})
+        except NotFound:
+            await self.client.create(CONFIG_MAP, new_object(CONFIG_MAP, "knative-serving", name, data=keys))
 
     async def apply(self, name: str = "app", *, command: str = "one", **spec: Any) -> Object:
         """Create a Service, or change its command."""
@@ -178,8 +186,10 @@ class World:
             status = _deployment_status(generation, ready=failing is None)
         elif resource is POD_AUTOSCALER:
             status = _autoscaler_status(generation, name_of(obj), initialized=failing is None)
-        else:
+        elif class_of(obj) == INGRESS_CLASS:
             status = _ingress_status(generation)
+        else:
+            return
         if obj.get("status") != status:
             await self.client.update_status(resource, {**obj, "status": status})
 
@@ -231,7 +241,7 @@ async def world_fixture(server: Server) -> AsyncIterator[World]:
     world = World(client, server)
     sidecar = {"queue_sidecar_image": "upwell.local/queueproxy", "registries_skipping_tag_resolving": "*"}
     await world.configure("config-deployment", **sidecar)
-    await world.configure("config-network", ingress_class="upwell.ingress.networking.knative.dev", external_port="8080")
+    await world.configure("config-network", ingress_class=INGRESS_CLASS, external_port="8080")
     await world.configure("config-domain", localhost="")
     playing = asyncio.create_task(world.play(), name="the rest of the cluster")
     try:

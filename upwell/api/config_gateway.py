@@ -10,8 +10,8 @@ local-gateways: |
     gateway: gateways/inside
     service: gateways/inside-envoy
 
-One of each. The Service is the one through which the Gateway is reached inside the cluster; without it, the first
-address of the Gateway's status is.
+One of each. The Service is the one through which the Gateway is reached inside the cluster: cluster-local hosts lead
+there, and the pods behind it are asked what they serve.
 """
 
 from collections.abc import Mapping
@@ -27,8 +27,9 @@ __all__ = ["GatewayConfig", "ParentGateway", "parse_gateway"]
 
 EXTERNAL: Final = "external-gateways"
 LOCAL: Final = "local-gateways"
+HTTP_LISTENER: Final = "http"
 REQUEST_TIMEOUT: Final = "HTTPRouteRequestTimeout"
-_RIGHT: Final = "must be a YAML list of one entry with gateway: NAMESPACE/NAME and, if there is one, service: the same"
+_RIGHT: Final = "must be a YAML list of one entry with gateway: NAMESPACE/NAME and service: NAMESPACE/NAME"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +37,9 @@ class ParentGateway:
     """A Gateway that HTTPRoutes are attached to."""
 
     key: Key
-    service: Key | None
+    service: Key
     """Through which it is reached inside the cluster."""
-    listener: str = "http"
+    listener: str = HTTP_LISTENER
     """The name of its listener for plain HTTP; needed to send clients from there to HTTPS."""
     times_out: bool = False
     """Whether it knows the field by which a route's time limit is taken off."""
@@ -76,11 +77,10 @@ def _gateway(settings: Settings, key: str) -> ParentGateway | None:
         raise settings.error(key, _RIGHT)
     (entry,) = parsed
     features = entry.get("supported-features") or ()
-    gateway = _name(settings, key, entry.get("gateway"))
     return ParentGateway(
-        key=gateway,
-        service=_name(settings, key, entry["service"]) if entry.get("service") else None,
-        listener=str(entry.get("http-listener-name") or ParentGateway(key=gateway, service=None).listener),
+        key=_name(settings, key, entry.get("gateway")),
+        service=_name(settings, key, entry.get("service")),
+        listener=str(entry.get("http-listener-name") or HTTP_LISTENER),
         times_out=isinstance(features, list) and REQUEST_TIMEOUT in features,
     )
 

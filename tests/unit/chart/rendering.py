@@ -60,6 +60,12 @@ COMBINATIONS: Mapping[str, dict[str, Any]] = {
         "networkPolicy": {"enabled": False},
         "gateway": {"service": {"type": "ClusterIP"}},
     },
+    "for gateways of the Gateway API": {
+        "ingress": {"translateFor": "gateway-api"},
+        "gateway": {"enabled": False},
+        "config": {"gateway": {"local-gateways": [{"gateway": "gateways/inside", "service": "gateways/inside"}]}},
+    },
+    "for gateways of Istio": {"ingress": {"translateFor": "istio"}, "gateway": {"enabled": False}},
     **{f"without {name}": {name: {"enabled": False}} for name in COMPONENTS},
     **{f"{name} beside Knative": {"knative": {"replace": [name]}} for name in ("queue-proxy", *COMPONENTS)},
     "all beside Knative": {"knative": {"replace": ["queue-proxy", *COMPONENTS]}},

@@ -74,6 +74,23 @@ def test_there_is_a_config_map_for_everything_that_is_configured() -> None:
     assert set(of_kind(DEFAULTS, "ConfigMap")) == {f"config-{name}" for name in wanted.split()}
 
 
+@pytest.mark.parametrize(
+    ("name", "group", "kind"),
+    [("gateway-api", "gateway.networking.k8s.io", "httproutes"), ("istio", "networking.istio.io", "virtualservices")],
+)
+def test_where_ingresses_are_translated_their_class_the_settings_and_the_rights_come_along(
+    name: str, group: str, kind: str
+) -> None:
+    values = {"ingress": {"translateFor": name}}
+    maps = of_kind(values, "ConfigMap")
+
+    assert maps["config-network"]["data"]["ingress-class"] == f"{name}.ingress.networking.knative.dev"
+    assert set(maps) - set(of_kind(DEFAULTS, "ConfigMap")) == {f"config-{name.removesuffix('-api')}"}
+    (granted,) = [rule for _, rule in rules_of("controller", values) if group in rule["apiGroups"]]
+    assert granted["resources"] == [kind]
+    assert not [rule for _, rule in rules_of("controller") if group in rule["apiGroups"]]
+
+
 def test_sidecars_have_the_charts_image_and_routes_the_charts_gateway_unless_values_say_otherwise() -> None:
     data = {name: one["data"] for name, one in of_kind(DEFAULTS, "ConfigMap").items()}
     image = _container("activator", DEFAULTS)["image"]

@@ -18,7 +18,7 @@ GATEWAYS = {
   service: gateways/public-envoy
   supported-features: [HTTPRouteRequestTimeout]
 """,
-    "local-gateways": "[{class: envoy, gateway: gateways/inside}]",
+    "local-gateways": "[{class: envoy, gateway: gateways/inside, service: gateways/inside-envoy}]",
 }
 
 
@@ -115,37 +115,51 @@ def status(generation: int, accepted: str = "True", resolved: str = "True") -> d
         {"type": kind, "status": value, "observedGeneration": generation}
         for kind, value in (("Accepted", accepted), ("ResolvedRefs", resolved))
     ]
-    return {"parents": [{"conditions": conditions}]}
+    return {"parents": [{"parentRef": {"namespace": "gateways", "name": "public"}, "conditions": conditions}]}
+
+
+def route(told: dict[str, Any]) -> Object:
+    spec = {"parentRefs": [{"namespace": "gateways", "name": "public"}]}
+    return {"metadata": {"name": PUBLIC, "namespace": "shop", "generation": 2}, "spec": spec, "status": told}
+
+
+ELSEWHERE = {"parents": [{**status(2)["parents"][0], "parentRef": {"namespace": "gateways", "name": "former"}}]}
 
 
 @pytest.mark.parametrize(
     "told",
-    [{}, {"parents": []}, status(1), status(2, accepted="False"), status(2, resolved="False"), {"parents": [{}]}],
-    ids=["nothing", "no parents", "an older generation", "refused", "no backend", "no conditions"],
+    [
+        {},
+        {"parents": []},
+        status(1),
+        status(2, accepted="False"),
+        status(2, resolved="False"),
+        {"parents": [{}]},
+        ELSEWHERE,
+    ],
+    ids=["nothing", "no parents", "an older generation", "refused", "no backend", "no conditions", "another parent"],
 )
 def test_a_route_that_is_not_accepted_as_it_is_now_is_waited_for(told: dict[str, Any]) -> None:
-    route = {"metadata": {"name": PUBLIC, "generation": 2}, "status": told}
-
-    obstacle = GatewayApi(settings()).obstacle([route])
+    obstacle = GatewayApi(settings()).obstacle([route(told)])
 
     assert obstacle is not None
     assert (obstacle.reason, PUBLIC in obstacle.message) == ("HTTPRouteNotReady", True)
 
 
 def test_routes_that_are_accepted_are_not_waited_for() -> None:
-    assert GatewayApi(settings()).obstacle([{"metadata": {"generation": 2}, "status": status(2)}]) is None
+    assert GatewayApi(settings()).obstacle([route({"parents": [*ELSEWHERE["parents"], *status(2)["parents"]]})]) is None
 
 
 def test_gateways_are_reached_by_their_services() -> None:
     found = GatewayApi(settings(gateway=GATEWAYS)).gateways(ingress())
 
     assert found.external == (Key("gateways", "public-envoy"),)
-    assert found.local == (Key("gateways", "inside"),)
+    assert found.local == (Key("gateways", "inside-envoy"),)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["{", "gateway", "[]", "[{gateway: public}]", "[{gateway: a/b/c}]", "[{gateway: a/b}, {gateway: a/c}]", "[1]"],
+    ["{", "gateway", "[]", "[{gateway: public}]", "[{gateway: a/b/c}]", "[{gateway: a/b}]", "[1]"],
 )
 def test_a_setting_that_cannot_be_used_is_named(text: str) -> None:
     with pytest.raises(SettingError, match=r"config-gateway: external-gateways=.* must be a YAML list"):

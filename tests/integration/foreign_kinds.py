@@ -1,0 +1,16 @@
+"""`python -m tests.integration.foreign_kinds`: the embedded API server, with kinds that clusters get from elsewhere."""
+
+import sys
+
+from controller.ingress.kinds import GATEWAY, HTTP_ROUTE, REFERENCE_GRANT, VIRTUAL_SERVICE
+from upwell.api.resources import RESOURCES
+from upwell.local.apiserver import __main__ as server
+from upwell.local.apiserver import strategy
+from upwell.local.apiserver.catalog import Catalog
+
+FOREIGN = (GATEWAY, HTTP_ROUTE, REFERENCE_GRANT, VIRTUAL_SERVICE)
+
+if __name__ == "__main__":
+    server.CATALOG = Catalog((*RESOURCES, *FOREIGN))  # type: ignore[attr-defined]
+    strategy._GENERATION.update((one.group, one.kind) for one in FOREIGN)
+    sys.exit(server.main())
