@@ -15,8 +15,10 @@ from controller.config import VARIABLES, ProcessConfig
 from controller.controllers import Controllers
 from controller.duties import stand_for_election
 from controller.health import serve_health
+from controller.settings import Settings
 from controller.webhook.reviews import Reviews
 from controller.webhook.server import Webhook
+from controller.webhook.trials import PodTrials
 from upwell.clock import Clock, SystemClock
 from upwell.cluster.client import Client
 from upwell.cluster.configmaps import ConfigMaps
@@ -91,6 +93,7 @@ def _webhook(config: ProcessConfig, client: Client, clock: Clock, config_maps: C
     return Webhook(
         client,
         Reviews(config_maps.get, config.cluster_domain),
+        PodTrials(client, Settings(config_maps), config.system_namespace),
         clock,
         namespace=config.system_namespace,
         cluster_domain=config.cluster_domain,

@@ -16,7 +16,7 @@ from controller.revision.diagnosis import diagnose
 from controller.revision.image_caches import images_are_known, known_digests, make_images, note_digests
 from controller.revision.metadata import deployment_name
 from controller.revision.pod_autoscaler import make_pod_autoscaler, updated_pod_autoscaler
-from controller.revision.settings import RevisionSettings
+from controller.revision.settings import RevisionSettings, revision_settings
 from controller.status import Refused, StatusReconciler
 from upwell.api.conditions import READY, TRUE, Conditions, status_of
 from upwell.api.names import LABEL_REVISION
@@ -97,22 +97,11 @@ class RevisionController:
             self._events.normal(revision, "RevisionReady", message)
 
     def _revision_settings(self, revision: Object, conditions: Conditions) -> RevisionSettings:
-        settings = self._cluster.settings
         try:
-            deployment = settings.deployment
+            return revision_settings(self._cluster.settings, self._cluster.system_namespace)
         except ConfigError as error:
             conditions.mark_false(RESOURCES_AVAILABLE, "ErrorConfig", str(error))
             raise Refused(f'revision "{name_of(revision)}" cannot be run: {error}') from error
-        return RevisionSettings(
-            deployment=deployment,
-            defaults=settings.defaults,
-            features=settings.features,
-            observability=settings.observability,
-            autoscaler=settings.autoscaler,
-            logging=settings.logging,
-            system_internal_tls=settings.network.system_internal_tls,
-            system_namespace=self._cluster.system_namespace,
-        )
 
     def _resolve_images(self, revision: Object, settings: RevisionSettings, conditions: Conditions) -> bool:
         """Note what each image is by its content, once; whether that is known."""

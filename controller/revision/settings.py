@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from controller.settings import Settings
 from upwell.api.config_defaults import DefaultsConfig
 from upwell.api.config_deployment import DeploymentConfig
 from upwell.api.config_features import FeaturesConfig
@@ -10,7 +11,7 @@ from upwell.api.config_observability import ObservabilityConfig, parse_observabi
 from upwell.api.names import SYSTEM_NAMESPACE
 from upwell.policy.autoscaler_config import AutoscalerConfig
 
-__all__ = ["RevisionSettings"]
+__all__ = ["RevisionSettings", "revision_settings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,3 +27,17 @@ class RevisionSettings:
     """config-logging as it is, handed to the sidecar."""
     system_internal_tls: bool = False
     system_namespace: str = SYSTEM_NAMESPACE
+
+
+def revision_settings(settings: Settings, system_namespace: str) -> RevisionSettings:
+    """Those of the cluster; raise ConfigError where there is no telling what to run beside the app."""
+    return RevisionSettings(
+        deployment=settings.deployment,
+        defaults=settings.defaults,
+        features=settings.features,
+        observability=settings.observability,
+        autoscaler=settings.autoscaler,
+        logging=settings.logging,
+        system_internal_tls=settings.network.system_internal_tls,
+        system_namespace=system_namespace,
+    )

@@ -2,13 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from aiohttp import web
 
 from controller.webhook.keeper import Keeper
 from controller.webhook.reviews import ReviewError, Reviews
+from controller.webhook.trials import PodTrials
 from upwell.clock import Clock
 from upwell.cluster.client import Client
 from upwell.telemetry import log
@@ -22,6 +23,8 @@ _BODY_MAX: Final = 8 * 1024 * 1024
 """A review has an object twice, before and after; an API server takes objects of 1.5 MiB at most."""
 _WAIT_SECONDS: Final = 0.2
 
+Answer = dict[str, Any]
+
 
 class Webhook:
     """Serves reviews, with certificates that it keeps itself."""
@@ -30,6 +33,7 @@ class Webhook:
         self,
         client: Client,
         reviews: Reviews,
+        trials: PodTrials,
         clock: Clock,
         *,
         namespace: str,
@@ -42,6 +46,7 @@ class Webhook:
         self._serving = ServingContext(TlsOptions(), protocols=("http/1.1",))
         self._keeper = Keeper(client, self._serving, namespace, cluster_domain, clock, conversion=conversion)
         self._reviews = reviews
+        self._trials = trials
         self._clock = clock
         self._address = address
         self.port = 0
@@ -73,19 +78,22 @@ class Webhook:
         app = web.Application(client_max_size=_BODY_MAX)
         for path, answer in (
             ("/defaulting", self._reviews.default),
-            ("/resource-validation", self._reviews.validate),
+            ("/resource-validation", self._validate),
             ("/config-validation", self._reviews.validate),
             ("/resource-conversion", self._reviews.convert),
         ):
             app.router.add_post(path, _handler(answer))
         return app
 
+    async def _validate(self, review: Any) -> Answer:
+        return await self._trials.judge(review, self._reviews.validate(review))
 
-def _handler(answer: Callable[[Any], dict[str, Any]]) -> Callable[[web.Request], Any]:
+
+def _handler(answer: Callable[[Any], Answer | Awaitable[Answer]]) -> Callable[[web.Request], Any]:
     async def handle(request: web.Request) -> web.Response:
         try:
-            review = json.loads(await request.read())
-            return web.json_response(answer(review))
+            answered = answer(json.loads(await request.read()))
+            return web.json_response(await answered if isinstance(answered, Awaitable) else answered)
         except (ReviewError, ValueError, RecursionError) as error:
             return web.Response(status=400, text=f"not a review: {error}\n")
 

@@ -13,7 +13,11 @@ import aiohttp
 from controller.webhook.keeper import CONFIGURATIONS, DEFINITION, SECRET_NAME
 from controller.webhook.reviews import Reviews
 from controller.webhook.server import Webhook
+from controller.webhook.trials import PodTrials
 from tests.unit.cluster.fake_api import FakeApi
+from tests.unit.controller.ingress.ingresses import settings
+from tests.unit.controller.objects import SIDECAR
+from upwell.api.admission import admit
 from upwell.api.crds import definition
 from upwell.api.objects import Object, new_object
 from upwell.api.resources import ROUTE, SECRET, SERVICE
@@ -41,6 +45,7 @@ class World:
         return Webhook(
             self.api,
             reviews,
+            PodTrials(self.api, settings(deployment={"queue-sidecar-image": SIDECAR}), NAMESPACE),
             self.clock,
             namespace=NAMESPACE,
             cluster_domain="cluster.local",
@@ -103,10 +108,10 @@ async def running() -> AsyncIterator[World]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def review() -> Object:
+def review(**fields: Any) -> Object:
     obj = new_object(SERVICE, "default", "app", spec={"template": {"spec": {"containers": [{"image": "a:1"}]}}})
     kind = {"group": SERVICE.group, "version": SERVICE.version, "resource": SERVICE.plural}
-    request = {"uid": "u", "operation": "CREATE", "resource": kind, "object": obj}
+    request = {"uid": "u", "operation": "CREATE", "resource": kind, "object": obj, **fields}
     return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
 
 
@@ -207,3 +212,14 @@ async def test_whom_the_api_server_does_not_trust_it_does_not_talk_to() -> None:
                 refused = str(error)
 
         assert "certificate verify failed" in refused
+
+
+async def test_a_dry_run_tries_a_pod() -> None:
+    async with running() as world:
+        for replica in world.replicas:
+            asked = review(dryRun=True, namespace="default")
+            asked["request"]["object"] = admit(SERVICE, asked["request"]["object"], None, lambda _: {})
+            status, answer = await world.ask(replica, "/resource-validation", asked)
+            assert (status, answer["response"]["allowed"]) == (200, True)
+
+        assert [pod["spec"]["containers"][0]["image"] for pod in world.api.tried] == ["a:1", "a:1"]

@@ -130,6 +130,11 @@ class Client:
     async def create(self, resource: Resource, obj: Object) -> Object:
         return _object(await self._connection.request("POST", resource.path(namespace_of(obj)), body=obj))
 
+    async def try_create(self, resource: Resource, obj: Object) -> None:
+        """Raise what `create` would raise; nothing is stored."""
+        path = resource.path(namespace_of(obj))
+        await self._connection.request("POST", path, query=[("dryRun", "All")], body=obj)
+
     async def update(self, resource: Resource, obj: Object) -> Object:
         """Replace an object; with its resourceVersion in it, raise Conflict when it changed meanwhile."""
         return _object(await self._connection.request("PUT", _path(resource, obj), body=obj))

@@ -25,6 +25,8 @@ class FakeApi(Client):
         self.objects: dict[tuple[Resource, Key], Object] = {}
         self.writes: list[tuple[str, str, Key]] = []
         """(verb, plural, key) of every write that went through."""
+        self.tried: list[Object] = []
+        """What was not to be stored."""
         self.lists = 0
         self.watches_from: list[str] = []
         self.fail: ApiError | None = None
@@ -115,6 +117,10 @@ class FakeApi(Client):
             raise AlreadyExists(409, "AlreadyExists", f"{key_of(obj)} already exists")
         self.writes.append(("create", resource.plural, key_of(obj)))
         return self._keep(resource, obj, "ADDED")
+
+    async def try_create(self, resource: Resource, obj: Object) -> None:
+        await self._answer()
+        self.tried.append(copy.deepcopy(obj))
 
     async def update(self, resource: Resource, obj: Object) -> Object:
         return await self._replace("update", resource, obj, "status")
