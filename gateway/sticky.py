@@ -11,18 +11,15 @@ word between them. A client without the header or the cookie is dealt a part lik
 
 import hashlib
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from upwell.api.stickiness import COOKIE, HEADER, parse_stickiness
+
 __all__ = ["Client", "Stickiness", "choose_part"]
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _SPACE: Final = 2.0**64
-ADDRESS: Final = "client-address"
-HEADER: Final = "header"
-COOKIE: Final = "cookie"
 
 
 class Client(Protocol):
@@ -49,12 +46,8 @@ class Stickiness:
     @classmethod
     def parse(cls, text: str) -> "Stickiness":
         """Read the annotation's value; raise ValueError saying what would be right."""
-        kind, _, name = text.strip().partition("=")
-        if kind == ADDRESS and not name:
-            return cls(ADDRESS, b"")
-        if kind in (HEADER, COOKIE) and _TOKEN.fullmatch(name):
-            return cls(kind, (name.lower() if kind == HEADER else name).encode())
-        raise ValueError(f'"{text}" must be client-address, header=NAME or cookie=NAME')
+        kind, name = parse_stickiness(text)
+        return cls(kind, (name.lower() if kind == HEADER else name).encode())
 
     def key(self, client: Client) -> bytes | None:
         """What stands for the client; None when it does not say."""

@@ -13,6 +13,7 @@ from upwell.api.metadata import (
 from upwell.api.names import LABEL_SERVICE
 from upwell.api.objects import Object
 from upwell.api.rollout_duration import validate_rollout_duration
+from upwell.api.stickiness import validate_stickiness
 from upwell.api.traffic import default_traffic, validate_traffic
 
 __all__ = [
@@ -42,6 +43,7 @@ def validate_route(route: Object, old: Object | None, config: KindsConfig, error
     validate_autoscaling_is_not_here(route["metadata"], errors)
     validate_owner_label(route, LABEL_SERVICE, "Service", errors)
     validate_rollout_duration(route, errors)
+    validate_stickiness(route, errors)
     validate_traffic(route["spec"].get("traffic") or (), "spec.traffic", errors, in_service=False)
     if old is not None and not route["metadata"].get("ownerReferences"):
         validate_authors(route, old, errors)

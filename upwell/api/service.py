@@ -8,6 +8,7 @@ from upwell.api.metadata import default_authors, validate_authors, validate_auto
 from upwell.api.objects import Object
 from upwell.api.revision_validation import validate_template
 from upwell.api.rollout_duration import validate_rollout_duration
+from upwell.api.stickiness import validate_stickiness
 from upwell.api.template_names import validate_template_name, validate_template_name_change
 from upwell.api.traffic import default_traffic, validate_traffic
 
@@ -30,6 +31,7 @@ def validate_service(service: Object, old: Object | None, config: KindsConfig, e
     validate_name(service["metadata"], "metadata", errors)
     validate_autoscaling_is_not_here(service["metadata"], errors)
     validate_rollout_duration(service, errors)
+    validate_stickiness(service, errors)
     validate_template(service, config, errors)
     validate_template_name(service, errors)
     validate_traffic(service["spec"]["traffic"], "spec.traffic", errors, in_service=True)

@@ -217,3 +217,21 @@ def test_a_configuration_with_a_services_label_must_be_that_services() -> None:
     obj = new_object(CONFIGURATION, "default", "app", metadata=metadata, spec={"template": template})
 
     assert refusal(obj, CONFIGURATION) == "missing field(s): metadata.labels.serving.knative.dev/service"
+
+
+@pytest.mark.parametrize("text", ["", "cookie", "header=a b"])
+def test_a_stickiness_that_cannot_be_followed_is_refused_with_what_would_be_right(text: str) -> None:
+    traffic = {"traffic": [{"configurationName": "app", "percent": 100}]}
+    annotations = {"serving.upwell.dev/stickiness": text}
+    route = new_object(ROUTE, "default", "app", metadata={"annotations": annotations}, spec=traffic)
+    line = f"invalid value: {text}: metadata.annotations.serving.upwell.dev/stickiness"
+
+    for obj, resource in ((service(annotations=annotations), SERVICE), (route, ROUTE)):
+        assert refusal(obj, resource) == f'{line}\n"{text}" must be client-address, header=NAME or cookie=NAME'
+
+
+@pytest.mark.parametrize("text", ["client-address", "header=X-User", "cookie=session"])
+def test_a_stickiness_that_can_be_followed_is_kept(text: str) -> None:
+    annotations = {"serving.upwell.dev/stickiness": text}
+
+    assert stored(service(annotations=annotations))["metadata"]["annotations"] == annotations
