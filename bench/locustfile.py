@@ -27,7 +27,7 @@ class Shape(LoadTestShape):
     """Users over time as the scenario says; ends by itself."""
 
     def tick(self) -> tuple[int, float] | None:
-        elapsed = self.get_run_time()
+        elapsed: float = self.get_run_time()  # type: ignore[no-untyped-call]  # locust has no types here
         if elapsed >= SECONDS:
             return None
         return SCENARIO.users_at(elapsed / SECONDS, USERS), 100.0

@@ -225,6 +225,7 @@ async def test_no_server_is_unavailable_and_says_which(tmp_path: Path) -> None:
 async def test_writes_go_where_the_object_is(server: Server, client: Client) -> None:
     pod = new_object(POD, "default", "a")
     await client.create(POD, pod)
+    await client.try_create(POD, pod)
     await client.update(POD, pod)
     await client.update_status(POD, pod)
     await client.patch(POD, "a", "default", {"spec": {}})
@@ -233,13 +234,15 @@ async def test_writes_go_where_the_object_is(server: Server, client: Client) -> 
 
     assert [(method, path) for method, path, _, _ in server.requests] == [
         ("POST", "/api/v1/namespaces/default/pods"),
+        ("POST", "/api/v1/namespaces/default/pods"),
         ("PUT", "/api/v1/namespaces/default/pods/a"),
         ("PUT", "/api/v1/namespaces/default/pods/a/status"),
         ("PATCH", "/api/v1/namespaces/default/pods/a"),
         ("PATCH", "/api/v1/namespaces/default/pods/a/status"),
         ("DELETE", "/api/v1/namespaces/default/pods/a"),
     ]
-    assert [headers["Content-Type"] for headers in server.headers[3:5]] == [PatchType.MERGE, PatchType.JSON]
+    assert [headers["Content-Type"] for headers in server.headers[4:6]] == [PatchType.MERGE, PatchType.JSON]
+    assert [query for *_, query, _ in server.requests[:3]] == [{}, {"dryRun": "All"}, {}]
     assert json.loads(server.requests[-1][3])["preconditions"] == {"uid": "u1"}
 
 

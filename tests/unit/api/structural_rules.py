@@ -114,7 +114,7 @@ def _cost(rule: str, schema: Schema) -> float:
     elements = schema.get("maxItems") or schema.get("maxProperties") or _REQUEST_BYTES // 2
     loops = float(elements) ** _depth(rule) if passes else 1.0
     characters = schema.get("additionalProperties", {}).get("maxLength", 63 if "name" in rule else _REQUEST_BYTES // 4)
-    text = 4 * characters * 0.1
+    text: float = 4 * characters * 0.1
     patterns = sum(text * max(1.0, len(found) * 0.25) for found in re.findall(r"matches\('([^']*)'\)", rule))
     conversions = text * len(re.findall(r"\b(?:int|double|duration)\(self", rule))
     equality = _REQUEST_BYTES * 0.1 if rule == "self == oldSelf" else 0.0

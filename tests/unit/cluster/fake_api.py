@@ -98,9 +98,9 @@ class FakeApi(Client):
         if start < self._expired:
             raise Gone(410, "Expired", "too old resource version")
         queue: asyncio.Queue[Event | ApiError | None] = asyncio.Queue()
-        for _, kind, event, obj in self._history[start:]:
+        for _, kind, change, obj in self._history[start:]:
             if kind is resource:
-                queue.put_nowait((event, obj))
+                queue.put_nowait((change, obj))
         self._watchers.append(queue)
         try:
             while (event := await queue.get()) is not None:

@@ -14,15 +14,18 @@ from upwell.cluster.runtime import running
 
 class Candidate:
     def __init__(self, api: FakeApi, clock: FakeClock, name: str) -> None:
-        self.working = False
+        self._working = False
         self.elector = LeaderElector(api, "test", "system", name, clock=clock)
 
+    def works(self) -> bool:
+        return self._working
+
     async def work(self) -> None:
-        self.working = True
+        self._working = True
         try:
             await asyncio.get_running_loop().create_future()
         finally:
-            self.working = False
+            self._working = False
 
 
 async def test_exactly_one_leads() -> None:
@@ -31,8 +34,8 @@ async def test_exactly_one_leads() -> None:
     async with running({f"candidate {i}": c.elector.run(c.work) for i, c in enumerate(candidates)}):
         for _ in range(20):
             await clock.advance(3)
-            assert [c.working for c in candidates].count(True) == 1
-            assert [c.elector.is_leader for c in candidates] == [c.working for c in candidates]
+            assert [c.works() for c in candidates].count(True) == 1
+            assert [c.elector.is_leader for c in candidates] == [c.works() for c in candidates]
 
 
 async def test_a_leader_that_ends_gives_the_lease_back() -> None:
@@ -41,10 +44,10 @@ async def test_a_leader_that_ends_gives_the_lease_back() -> None:
     async with running({"second": _after(clock, 1, second)}):
         async with running({"first": first.elector.run(first.work)}):
             await clock.advance(5)
-            assert first.working
-        assert not first.working
+            assert first.works()
+        assert not first.works()
         await clock.advance(3)
-        assert second.working
+        assert second.works()
 
     lease = api.objects[LEASE, Key("system", "test")]
     assert lease["spec"]["leaseTransitions"] >= 1
@@ -57,9 +60,9 @@ async def test_a_leader_that_vanished_is_followed_when_its_lease_has_run_out() -
     second = Candidate(api, clock, "second")
     async with running({"second": second.elector.run(second.work)}):
         await clock.advance(14)
-        assert not second.working
+        assert not second.works()
         await clock.advance(5)
-        assert second.working
+        assert second.works()
 
 
 async def test_a_leader_that_cannot_renew_stops_before_its_lease_runs_out() -> None:
@@ -67,15 +70,15 @@ async def test_a_leader_that_cannot_renew_stops_before_its_lease_runs_out() -> N
     leader = Candidate(api, clock, "leader")
     async with running({"leader": leader.elector.run(leader.work)}):
         await clock.advance(5)
-        assert leader.working
+        assert leader.works()
         api.fail = Unavailable(0, "NoConnection", "refused")
         await clock.advance(9)
-        assert leader.working
+        assert leader.works()
         await clock.advance(5)
-        assert not leader.working
+        assert not leader.works()
         api.fail = None
         await clock.advance(5)
-        assert leader.working
+        assert leader.works()
 
 
 async def test_work_that_ends_ends_the_run() -> None:

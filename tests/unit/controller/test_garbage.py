@@ -96,7 +96,7 @@ def test_nothing_goes_when_every_limit_is_disabled() -> None:
 
 
 def test_only_the_number_counts_when_the_times_are_disabled() -> None:
-    times = {"retain_since_create": None, "retain_since_last_active": None}
+    times: dict[str, Any] = {"retain_since_create": None, "retain_since_last_active": None}
 
     assert gone(FIVE, non_active_min=0, non_active_max=3, **times) == [1, 2]
 

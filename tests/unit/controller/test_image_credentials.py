@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from upwell.api.objects import Object, new_object
 from upwell.api.resources import SECRET
 
 
-def secret(kind: str = "dockerconfigjson", **registries: Any) -> Object:
+def secret(registries: Mapping[str, Any], kind: str = "dockerconfigjson") -> Object:
+    """`registries` is what is known of each."""
     content = registries if kind == "dockercfg" else {"auths": registries}
     data = {f".{kind}": base64.b64encode(json.dumps(content).encode()).decode()}
     return new_object(SECRET, "shop", "pull", type=f"kubernetes.io/{kind}", data=data)
@@ -28,42 +30,42 @@ def user_for(image: str, *secrets: Object) -> str:
 
 @pytest.mark.parametrize("kind", ["dockerconfigjson", "dockercfg"])
 def test_both_shapes_of_secrets_are_read(kind: str) -> None:
-    found = find_credentials(parse_image_reference("ghcr.io/a/b:1"), [secret(kind, **{"ghcr.io": login("me")})])
+    found = find_credentials(parse_image_reference("ghcr.io/a/b:1"), [secret({"ghcr.io": login("me")}, kind)])
 
     assert (found.user, found.password) == ("me", "pass:word")
 
 
 @pytest.mark.parametrize("key", ["https://index.docker.io/v1/", "docker.io", "index.docker.io"])
 def test_the_default_registry_is_known_by_all_of_its_names(key: str) -> None:
-    assert user_for("hello", secret(**{key: login("hub")})) == "hub"
+    assert user_for("hello", secret({key: login("hub")})) == "hub"
 
 
 def test_the_longest_path_that_fits_counts() -> None:
-    given = secret(**{"r.io": login("all"), "r.io/team": login("team"), "r.io/teammate": login("other")})
+    given = secret({"r.io": login("all"), "r.io/team": login("team"), "r.io/teammate": login("other")})
 
     assert user_for("r.io/team/app:1", given) == "team"
     assert user_for("r.io/else/app:1", given) == "all"
 
 
 def test_a_star_stands_for_one_label_of_the_host() -> None:
-    given = secret(**{"*.dkr.example.com": login("star")})
+    given = secret({"*.dkr.example.com": login("star")})
 
     assert user_for("one.dkr.example.com/app", given) == "star"
     assert user_for("a.b.dkr.example.com/app", given) == ""
 
 
 def test_another_registry_gets_nothing() -> None:
-    assert find_credentials(parse_image_reference("evil.io/app"), [secret(**{"good.io": login("me")})]) is ANONYMOUS
+    assert find_credentials(parse_image_reference("evil.io/app"), [secret({"good.io": login("me")})]) is ANONYMOUS
 
 
 @pytest.mark.parametrize("data", [{}, {".dockerconfigjson": "???"}, {".dockerconfigjson": "W10="}])
 def test_a_secret_that_cannot_be_read_is_passed_over(data: dict[str, str]) -> None:
     broken = new_object(SECRET, "shop", "pull", type="kubernetes.io/dockerconfigjson", data=data)
 
-    assert user_for("r.io/app", broken, secret(**{"r.io": login("me")})) == "me"
+    assert user_for("r.io/app", broken, secret({"r.io": login("me")})) == "me"
 
 
 def test_passwords_are_not_shown_in_logs() -> None:
-    found = find_credentials(parse_image_reference("r.io/app"), [secret(**{"r.io": login("me")})])
+    found = find_credentials(parse_image_reference("r.io/app"), [secret({"r.io": login("me")})])
 
     assert "pass:word" not in repr(found)

@@ -120,7 +120,7 @@ async def test_a_registry_that_asks_for_patience_gets_it() -> None:
 @pytest.mark.parametrize("through", ["revision", "service account"])
 async def test_pull_secrets_of_revision_and_service_account_are_used(through: str) -> None:
     case = Case()
-    case.api.put(SECRET, secret(**{"r.io": login("me")}))
+    case.api.put(SECRET, secret({"r.io": login("me")}))
     reference = [{"name": "gone"}, {"name": "pull"}]
     spec: dict[str, Any] = {"serviceAccountName": "robot"}
     if through == "revision":

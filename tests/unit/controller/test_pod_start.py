@@ -1,5 +1,7 @@
 """What makes pods start sooner on a node: the order of containers, and no token where none is used."""
 
+from typing import Any
+
 import pytest
 
 from controller.revision.pod import make_pod_spec
@@ -11,7 +13,7 @@ TOKEN = "automountServiceAccountToken"
 @pytest.mark.parametrize(
     ("setting", "first"), [({}, "queue-proxy"), ({"queue_sidecar_position": "last"}, "user-container")]
 )
-def test_the_sidecar_stands_first_unless_it_is_told_otherwise(setting: dict[str, str], first: str) -> None:
+def test_the_sidecar_stands_first_unless_it_is_told_otherwise(setting: dict[str, Any], first: str) -> None:
     containers = make_pod_spec(revision(), revision_settings(**setting))["containers"]
 
     assert containers[0]["name"] == first
