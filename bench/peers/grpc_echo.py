@@ -14,7 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from statistics import quantiles
 
-import grpc  # type: ignore[import-untyped]
+import grpc
 
 METHOD = "/bench.Echo/Unary"
 MESSAGE = b"x" * 48

@@ -170,7 +170,9 @@ class World:
             generation = (found.get("status") or {}).get("observedGeneration")
             return found if generation == written["metadata"]["generation"] else None
 
-        return await eventually(observed)
+        found = await eventually(observed)
+        assert found is not None
+        return found
 
     # What clients do
 
@@ -217,7 +219,7 @@ class World:
 
 
 @asynccontextmanager
-async def world(folder: Path, *, gateway: bool = True, **env: str) -> AsyncIterator[World]:
+async def world(folder: Path, *, gateway: bool = True, **env: Any) -> AsyncIterator[World]:
     """A world with an API server, and with a ready gateway if wanted."""
     here = World(folder)
     here.port, here.local_port, here.admin_port = free_ports(3)

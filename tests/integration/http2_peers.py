@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from ssl import SSLContext
-from typing import Any
+from typing import Any, cast
 
 import h2.config
 import h2.connection
@@ -17,13 +17,18 @@ from tests.integration.sidecar import MAIN, USER_METRICS, Sidecar, sidecar
 from tests.waiting import eventually
 from upwell.http.transports import reset_on_close
 
-__all__ = ["Http2App", "Http2Client", "Result", "Served", "http2_served"]
+__all__ = ["Http2App", "Http2Client", "Result", "Served", "http2_served", "texts"]
 
 _METRICS = '{"requestMetrics": {"protocol": "prometheus"}}'
 _IDLE = (
     "upwell_queueproxy_in_flight_requests 0.0",
     "upwell_queueproxy_waiting_requests 0.0",
 )
+
+
+def texts(fields: Iterable[Any]) -> dict[str, str]:
+    """Header fields as a connection with `header_encoding` gives them, whatever the library's types say."""
+    return {str(name): str(value) for name, value in fields}
 
 
 @dataclass
@@ -120,19 +125,19 @@ class Http2Client:
     def _see(self, event: Any) -> None:
         result = self.results.get(getattr(event, "stream_id", None) or 0, Result())
         if isinstance(event, h2.events.ResponseReceived):
-            result.fields = dict(event.headers)
+            result.fields = texts(event.headers)
             result.status = int(result.fields[":status"])
         elif isinstance(event, h2.events.DataReceived):
             result.body += event.data
             self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         elif isinstance(event, h2.events.TrailersReceived):
-            result.trailers = dict(event.headers)
+            result.trailers = texts(event.headers)
         elif isinstance(event, h2.events.StreamEnded):
             result.ended = True
         elif isinstance(event, h2.events.StreamReset):
-            result.reset = int(event.error_code)
+            result.reset = int(event.error_code or 0)
         elif isinstance(event, h2.events.ConnectionTerminated):
-            self.goaway = int(event.error_code)
+            self.goaway = int(event.error_code or 0)
             self.h2.state_machine.state = h2.connection.ConnectionState.CLIENT_OPEN
 
 
@@ -164,7 +169,7 @@ class AppConnection:
     def abort(self) -> None:
         """End with a reset."""
         if not self.writer.is_closing():
-            reset_on_close(self.writer.transport)
+            reset_on_close(cast("asyncio.Transport", self.writer.transport))
             self.writer.transport.abort()
 
     async def gone(self) -> None:
@@ -182,7 +187,7 @@ class AppConnection:
                     if isinstance(event, h2.events.DataReceived):
                         self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
                     elif isinstance(event, h2.events.RequestReceived):
-                        self.app.received(self, event.stream_id, dict(event.headers)[":path"])
+                        self.app.received(self, event.stream_id, texts(event.headers)[":path"])
                 if not self.writer.is_closing():
                     self.writer.write(self.h2.data_to_send())
         self.writer.close()

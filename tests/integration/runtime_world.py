@@ -110,7 +110,9 @@ class World:
                         return waiting["reason"], waiting.get("message", "")
             return None
 
-        return await eventually(look)  # type: ignore[return-value]
+        found = await eventually(look)
+        assert found is not None
+        return found
 
     async def remove(self, name: str) -> None:
         """Delete a Deployment and its Service and wait until nothing is left of them."""

@@ -1,6 +1,7 @@
 """Statistics on their way from a real activator to the autoscaler, with the connection broken in between."""
 
 import asyncio
+import math
 
 from tests.integration.activator_world import FakePod, World, api_server_fixture, world_fixture
 from tests.waiting import eventually
@@ -27,7 +28,7 @@ async def test_requests_are_counted_once_over_messages_and_reconnects(world: Wor
     await eventually(lambda: again.connections)
 
     def counted() -> float:
-        return sum(stat.request_count for stat in autoscaler.about("count") + again.about("count"))
+        return math.fsum(stat.request_count for stat in autoscaler.about("count") + again.about("count"))
 
     await eventually(lambda: counted() >= 50)
     await asyncio.sleep(1.2)

@@ -195,7 +195,8 @@ async def _live(platform: Platform) -> None:
     await life.apply("app", "one")
     assert await life.ask("app") == "one"
     await life.map_domain("www.example.org", "app")
-    await life.apply("cpu", "x", **{ANNOTATION_CLASS: CLASS_HPA, "autoscaling.knative.dev/metric": "cpu"})
+    by_cpu: dict[str, Any] = {ANNOTATION_CLASS: CLASS_HPA, "autoscaling.knative.dev/metric": "cpu"}
+    await life.apply("cpu", "x", **by_cpu)
     await eventually(life.has_scaler)
     await life.client.delete(SERVICE, "cpu", "default")
 

@@ -9,6 +9,7 @@ import socket
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -245,7 +246,8 @@ def test_what_cannot_run_says_so_in_a_condition_and_the_rest_goes_on(up: Up) -> 
         up.upwell("apply", str(path))
 
     for name, word in (("missing", "/no/such/program"), ("exits", "cannot find my model")):
-        failed = eventually_here(lambda n=name: _failed(up, n), seconds=60)
+        failed = eventually_here(partial(_failed, up, name), seconds=60)
+        assert failed is not None
         assert word in failed["message"], failed
     fine = deploy(up, service("fine", ["python3", str(EXAMPLES / "hello" / "app.py")]))
     with up.client(fine) as client:

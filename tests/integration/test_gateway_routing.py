@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
@@ -138,7 +139,8 @@ async def test_a_websocket_passes(here: World) -> None:
 async def test_a_prober_learns_which_version_is_served(here: World) -> None:
     await here.serve("hello-00001", await here.backend("one"))
     await here.route(simple("a", "a.example", "hello-00001"))
-    probe = {"K_Network_Probe": "probe", "K_Network_Hash": "override", "User_Agent": "Knative-Ingress-Probe"}
+    probe: dict[str, Any] = {"K_Network_Probe": "probe", "K_Network_Hash": "override"}
+    probe["User_Agent"] = "Knative-Ingress-Probe"
     status, content, headers = await here.get("a.example", "/healthz", **probe)
     assert (status, content) == (200, "")
     first = headers["K-Network-Hash"]

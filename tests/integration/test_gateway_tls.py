@@ -258,7 +258,7 @@ async def test_a_websocket_passes_through_tls(secure: Secure) -> None:
         await secure.secret("cert-w", secure.pair("w.example"))
         await secure.route("w.example", "sockets", "cert-w")
 
-        uri, where = "wss://w.example/", {"host": "127.0.0.1", "port": secure.port}
-        async with websockets.connect(uri, ssl=secure.trusting(), proxy=None, **where) as client:
+        where: dict[str, Any] = {"host": "127.0.0.1", "port": secure.port}
+        async with websockets.connect("wss://w.example/", ssl=secure.trusting(), proxy=None, **where) as client:
             await client.send("over tls")
             assert await client.recv() == "over tls"

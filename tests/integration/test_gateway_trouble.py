@@ -180,7 +180,8 @@ async def test_without_the_api_server_traffic_goes_on_and_changes_arrive_after(h
     await here.serve("a", await here.backend("two"))
 
     async def moved() -> bool:
-        return (await here.get("a.example"))[1]["name"] == "two"
+        name: str = (await here.get("a.example"))[1]["name"]
+        return name == "two"
 
     await eventually(moved, seconds=30)
 

@@ -14,7 +14,7 @@ from tests.integration.sidecar import MAIN, sidecar
 BIG = 3 * 1024 * 1024
 
 
-class Echo(grpc.GenericRpcHandler):
+class Echo(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     """One method of each kind; messages are bytes as they are."""
 
     def __init__(self) -> None:

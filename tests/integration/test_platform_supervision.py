@@ -13,6 +13,7 @@ import yaml
 
 from tests.integration.runtime_world import World, app, get, port_of, world
 from tests.waiting import eventually
+from upwell.api.objects import name_of
 from upwell.api.resources import CONFIG_MAP, POD
 from upwell.cluster.client import Client
 from upwell.cluster.errors import ApiError
@@ -141,8 +142,8 @@ async def test_the_runtime_comes_back_and_starts_every_pod_anew(
         os.kill(processes["runtime"], signal.SIGKILL)
 
         async def replaced() -> bool:
-            pods = await here.ready_pods("web", 1)
-            return pods[0]["metadata"]["name"] != pod["metadata"]["name"]
+            (now,) = await here.ready_pods("web", 1)
+            return name_of(now) != name_of(pod)
 
         await eventually(replaced)
         assert not identity_of(here.process_of(pod))

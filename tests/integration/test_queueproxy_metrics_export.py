@@ -24,7 +24,7 @@ from tests.waiting import eventually
 QUEUE = "knative.dev/serving/pkg/queue"
 
 
-class Collector(MetricsServiceServicer):  # type: ignore[misc]
+class Collector(MetricsServiceServicer):
     """Keeps what it is sent."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ async def collector(protocol: str) -> AsyncIterator[Collector]:
     running = Collector()
     if protocol == "grpc":
         server = grpc.server(ThreadPoolExecutor(2))
-        add_MetricsServiceServicer_to_server(running, server)
+        add_MetricsServiceServicer_to_server(running, server)  # type: ignore[no-untyped-call]
         running.url = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
         server.start()
         yield running

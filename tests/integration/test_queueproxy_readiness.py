@@ -13,6 +13,7 @@ import pytest
 from queueproxy.probe import NotReadyError, attempt
 from queueproxy.probe_spec import ProbeKind, ProbeSpec
 from queueproxy.readiness import Readiness
+from tests.integration.http2_peers import texts
 from upwell.clock import SystemClock
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -224,7 +225,7 @@ def either_version(http2: list[int], http1: int, seen: list[tuple[str, dict[str,
         while data:
             for event in peer.receive_data(data):
                 if isinstance(event, h2.events.RequestReceived):
-                    seen.append(("2", dict(event.headers)))
+                    seen.append(("2", texts(event.headers)))
                     head = [(":status", str(http2.pop(0))), ("location", "/there")]
                     peer.send_headers(event.stream_id, head, end_stream=True)
             writer.write(peer.data_to_send())

@@ -11,7 +11,8 @@ import pytest_asyncio
 
 from tests.integration.runtime_world import SERVER, World, app, get, is_ready, port_of, python, world
 from tests.waiting import eventually
-from upwell.api.objects import new_object
+from upwell.api.conditions import find
+from upwell.api.objects import Object, new_object
 from upwell.api.resources import CONFIG_MAP, DEPLOYMENT, ENDPOINT_SLICE, NODE, POD
 from upwell.local.processes import identity_of
 
@@ -25,9 +26,8 @@ async def here(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]
             yield found
 
 
-def condition(obj: dict[str, object], name: str) -> tuple[str, str, str]:
-    conditions = (obj.get("status") or {}).get("conditions") or ()  # type: ignore[attr-defined]
-    found = next((item for item in conditions if item["type"] == name), {})
+def condition(obj: Object, name: str) -> tuple[str, str, str]:
+    found = find(obj.get("status"), name)
     return found.get("status", ""), found.get("reason", ""), found.get("message", "")
 
 

@@ -34,8 +34,8 @@ class FakeProber:
     async def until_ready(self, address: Address, host: bytes | None, heard: Heard) -> float:
         self.asked.append(address)
         self._heard[address] = heard
-        answer = self._answers[address] = asyncio.get_running_loop().create_future()
-        return await answer
+        self._answers[address] = asyncio.get_running_loop().create_future()
+        return await self._answers[address]
 
     async def ask(self, address: Address) -> Answered:
         self.asked_once.append(address)

@@ -60,7 +60,8 @@ class Story:
         """Who is trusted, by common name."""
         context = self.encryption._authorities.context
         found = [] if context is None else context.get_ca_certs()
-        return sorted(dict(entry[0] for entry in one["subject"])["commonName"] for one in found)
+        subjects = [{entry[0][0]: entry[0][1] for entry in cast("Any", one["subject"])} for one in found]
+        return sorted(subject["commonName"] for subject in subjects)
 
 
 class Silent:

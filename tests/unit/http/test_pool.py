@@ -45,7 +45,7 @@ async def test_past_the_total_the_connection_unused_longest_goes_whosever_it_is(
 
 async def test_the_same_address_with_tls_is_another_upstream(world: World) -> None:
     class Dialer:
-        async def connect(self, protocol: asyncio.Protocol, host: str, port: int) -> None:
+        async def connect(self, protocol: asyncio.Protocol, host: str, port: int) -> asyncio.Transport:
             raise DialError(FailureKind.TLS, f"{host} is not who it should be")
 
     secure = world.engine.upstream("10.0.0.1", 8080, secure=Dialer())

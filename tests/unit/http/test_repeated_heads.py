@@ -1,5 +1,7 @@
 """A head that comes again is not parsed again, and means the same; nothing else is ever taken for it."""
 
+from operator import methodcaller
+
 import pytest
 
 from tests.unit.http.world import GET, OK, World, request
@@ -30,9 +32,7 @@ async def test_what_the_application_adds_to_one_request_is_not_in_the_next(world
     seen = []
     for number in (b"1", b"1", b"2"):
         added = [(b"X-N", number)]
-        world.app.on_request = lambda exchange, n=number, a=added: exchange.forward(
-            world.upstream, host=b"h" + n, add=a
-        )
+        world.app.on_request = methodcaller("forward", world.upstream, host=b"h" + number, add=added)
         upstream = await world.exchange(client)
         seen.append(upstream.take())
         upstream.sends(OK)

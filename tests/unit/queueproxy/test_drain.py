@@ -1,15 +1,17 @@
 """Drain: probes fail at once, requests keep it open, and a hook without a signal is let go after a second."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 from queueproxy.drain import Drainer, DrainState
 from upwell.clock import FakeClock
 
 
-async def start(coroutine: object) -> asyncio.Task[None]:
-    task = asyncio.ensure_future(coroutine)  # type: ignore[arg-type,type-var]
+async def start(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    task = asyncio.create_task(coroutine)
     await asyncio.sleep(0)
-    return task  # type: ignore[return-value]
+    return task
 
 
 async def test_a_signal_drains_after_thirty_quiet_seconds() -> None:

@@ -363,6 +363,7 @@ async def test_a_client_without_acknowledgement_is_told_so(world: Http2World) ->
     client = await world.h2_client()
     silent = Client(client.peer, client=True)
     (connection,) = world.engine.connections
+    assert isinstance(connection, Http2Downstream)
     connection.http2.unacknowledged.add(connection, world.engine.now())
     await world.passes(11)
     assert encode_frame(7, 0, 0, b"\0\0\0\0\0\0\0\x04")[9:] in silent.peer.take() or silent.peer.gone
@@ -378,12 +379,11 @@ async def test_an_idle_connection_is_closed_with_goaway(world: Http2World) -> No
 
 async def test_the_preface_on_an_http_1_connection_switches_it(world: Http2World) -> None:
     plain = world.client()
-    taken: list[object] = []
-    plain.set_protocol = lambda protocol: (taken.append(protocol), setattr(plain, "protocol", protocol))  # type: ignore[attr-defined]
+    before = plain.protocol
     respond(world)
     plain.sends(PREFACE[:10])
     plain.sends(PREFACE[10:] + encode_frame(SETTINGS, 0, 0) + encode_frame(HEADERS, 5, 1, BLOCK))
     await world.passes(0)
-    assert len(taken) == 1
+    assert plain.protocol is not before
     assert len(world.app.ended) == 1
-    assert list(world.engine.connections) == taken
+    assert list(world.engine.connections) == [plain.protocol]
