@@ -2,19 +2,22 @@
 
 One for each rule, named after the longest of its hosts, with the Gateway of its visibility as its parent. An HTTPRoute
 holds sixteen rules at most, eight paths and as many probes; where tags need more, they go on in further ones for the
-same hosts.
+same hosts. Hosts with a certificate have a listener of their own (`listeners`); where plain HTTP is redirected, the
+route is at these listeners only, and one beside it sends clients there.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from controller.ingress.kinds import HTTP_ROUTE
+from controller.ingress.listeners import Listeners, listener_name, secured_hosts
 from controller.ingress.translation import Gateways, Obstacle, child_metadata, is_local
 from controller.settings import Settings
 from upwell.api.conditions import TRUE, find
 from upwell.api.config_gateway import ParentGateway
 from upwell.api.names import LABEL_VISIBILITY
-from upwell.api.objects import Object, labels_of, name_of, namespace_of, new_object
+from upwell.api.objects import Object, is_deleting, labels_of, name_of, namespace_of, new_object
+from upwell.cluster.client import Client
 
 __all__ = ["GatewayApi"]
 
@@ -29,8 +32,16 @@ class GatewayApi:
 
     resource = HTTP_ROUTE
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, client: Client) -> None:
         self._settings = settings
+        self._listeners = Listeners(client)
+
+    def leaves_traces(self, ingress: Object) -> bool:
+        return bool(secured_hosts(ingress)) and not is_deleting(ingress)
+
+    async def prepare(self, ingress: Object) -> Obstacle | None:
+        bare = ingress if self.leaves_traces(ingress) else {**ingress, "spec": {}}
+        return await self._listeners.apply(bare, self._settings.gateway.external)
 
     def children(self, ingress: Object) -> list[Object]:
         return [route for rule in ingress["spec"].get("rules") or () for route in self._routes(ingress, rule)]
@@ -50,27 +61,45 @@ class GatewayApi:
         config = self._settings.gateway
         gateway = config.local if local else config.external
         rules = [_rule(path, gateway) for path in rule["http"]["paths"]]
-        labels = {**labels_of(ingress), LABEL_VISIBILITY: "cluster-local" if local else ""}
-        name = max(hosts, key=len)
+        parents = [_parent(gateway)]
+        if set(hosts) <= secured_hosts(ingress).keys() and ingress["spec"].get("httpOption") == "Redirected":
+            parents = [_parent(gateway, listener_name(ingress, host)) for host in hosts]
+            yield _route(ingress, rule, "-redirect", hosts, [_parent(gateway, gateway.listener)], [_REDIRECT])
         for number, start in enumerate(range(0, len(rules), RULES_MOST)):
-            spec = {
-                "hostnames": list(hosts),
-                "parentRefs": [_parent(gateway)],
-                "rules": rules[start : start + RULES_MOST],
-            }
-            suffix = f"-{number}" if number else ""
-            metadata = child_metadata(ingress, labels)
-            full = name[: NAME_LONGEST - len(suffix)] + suffix
-            yield new_object(HTTP_ROUTE, namespace_of(ingress), full, metadata=metadata, spec=spec)
+            some = rules[start : start + RULES_MOST]
+            yield _route(ingress, rule, f"-{number}" if number else "", hosts, parents, some)
 
 
-def _parent(gateway: ParentGateway) -> dict[str, str]:
-    return {
+_REDIRECT: Final = {
+    "matches": [{"path": {"type": "PathPrefix", "value": "/"}}],
+    "filters": [
+        {"type": "RequestRedirect", "requestRedirect": {"scheme": "https", "port": 443, "statusCode": 301}},
+    ],
+}
+
+
+def _route(
+    ingress: Object,
+    rule: Mapping[str, Any],
+    suffix: str,
+    hosts: Sequence[str],
+    parents: Sequence[Mapping[str, str]],
+    rules: Sequence[Mapping[str, Any]],
+) -> Object:
+    labels = {**labels_of(ingress), LABEL_VISIBILITY: "cluster-local" if is_local(rule) else ""}
+    name = max(rule["hosts"], key=len)[: NAME_LONGEST - len(suffix)] + suffix
+    spec = {"hostnames": list(hosts), "parentRefs": list(parents), "rules": list(rules)}
+    return new_object(HTTP_ROUTE, namespace_of(ingress), name, metadata=child_metadata(ingress, labels), spec=spec)
+
+
+def _parent(gateway: ParentGateway, listener: str = "") -> dict[str, str]:
+    parent = {
         "group": "gateway.networking.k8s.io",
         "kind": "Gateway",
         "namespace": gateway.key.namespace,
         "name": gateway.key.name,
     }
+    return {**parent, "sectionName": listener} if listener else parent
 
 
 def _rule(path: Mapping[str, Any], gateway: ParentGateway) -> dict[str, Any]:

@@ -32,6 +32,12 @@ class Istio:
         self._local_suffix = f".svc.{cluster_domain}"
         self._cluster_domain = cluster_domain
 
+    def leaves_traces(self, ingress: Object) -> bool:
+        return False
+
+    async def prepare(self, ingress: Object) -> Obstacle | None:
+        return None
+
     def children(self, ingress: Object) -> list[Object]:
         external, local = self._chosen(ingress)
         rules = ingress["spec"].get("rules") or []

@@ -42,10 +42,13 @@ __all__ = ["COMPONENT", "IngressController"]
 COMPONENT: Final = "ingress-controller"
 ANNOTATION_WRITTEN: Final = "networking.upwell.dev/written"
 BY_INGRESS: Final = "ingress"
+FINALIZER: Final = "ingresses.networking.internal.knative.dev"
+LISTENER_SECONDS: Final = 1.0
+"""Between looks at a Gateway that does not use a listener yet: Gateways are not watched."""
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 10.0
 _TRANSLATIONS: Final[Mapping[str, Callable[[Cluster], Translation]]] = {
-    "gateway-api": lambda cluster: GatewayApi(cluster.settings),
+    "gateway-api": lambda cluster: GatewayApi(cluster.settings, cluster.client),
     "istio": lambda cluster: Istio(cluster.settings, cluster.cluster_domain),
 }
 _SHAPING: Final = frozenset({"config-gateway", "config-istio"})
@@ -80,6 +83,8 @@ class IngressController:
         translation = None if ingress is None else self._translations.get(class_of(ingress))
         if ingress is None or translation is None or is_deleting(ingress):
             self._asked.pop(key, None)
+            if ingress is not None and translation is not None:
+                await self._clear_traces(translation, mutable(ingress))
             return None
 
         async def work(obj: Object, conditions: Conditions) -> float | None:
@@ -90,6 +95,10 @@ class IngressController:
     async def _bring_up_to_date(
         self, translation: Translation, stored: Object, ingress: Object, conditions: Conditions
     ) -> float | None:
+        obstacle = await self._leave_traces(translation, ingress)
+        if obstacle is not None:
+            conditions.mark_unknown(NETWORK_CONFIGURED, *obstacle)
+            return LISTENER_SECONDS
         probed, version = with_probes(ingress)
         children = [
             await self._ensure(translation, ingress, wanted, conditions) for wanted in translation.children(probed)
@@ -110,6 +119,30 @@ class IngressController:
         for field, services in (("publicLoadBalancer", gateways.external), ("privateLoadBalancer", gateways.local)):
             ingress["status"][field] = {"ingress": self._balancers(services)}
         return None
+
+    async def _leave_traces(self, translation: Translation, ingress: Object) -> Obstacle | None:
+        if not translation.leaves_traces(ingress):
+            await self._clear_traces(translation, ingress)
+            return None
+        if FINALIZER not in _finalizers(ingress):
+            await self._set_finalizers(ingress, [*_finalizers(ingress), FINALIZER])
+        return await translation.prepare(ingress)
+
+    async def _clear_traces(self, translation: Translation, ingress: Object) -> None:
+        """Nothing of it is left when the finalizer goes, which is there only where there may be something."""
+        if FINALIZER in _finalizers(ingress):
+            await translation.prepare(ingress)
+            await self._set_finalizers(ingress, [one for one in _finalizers(ingress) if one != FINALIZER])
+
+    async def _set_finalizers(self, ingress: Object, finalizers: list[str]) -> None:
+        metadata = {"finalizers": finalizers, "resourceVersion": ingress["metadata"]["resourceVersion"]}
+        try:
+            changed = await self._cluster.client.patch(
+                INGRESS, name_of(ingress), namespace_of(ingress), {"metadata": metadata}
+            )
+        except NotFound:
+            return
+        ingress["metadata"] = changed["metadata"]
 
     async def _ask(
         self, key: Key, ingress: Object, gateways: Gateways, version: str, conditions: Conditions
@@ -173,6 +206,10 @@ class IngressController:
 
 
 _WAITING: Final = Obstacle("Uninitialized", "Waiting for load balancer to be ready")
+
+
+def _finalizers(ingress: Object) -> list[str]:
+    return list(ingress["metadata"].get("finalizers") or ())
 
 
 def _digest(obj: Object) -> str:

@@ -40,6 +40,14 @@ class Translation(Protocol):
     resource: Resource
     """The kind of what it makes; all of them are in the Ingress's namespace."""
 
+    def leaves_traces(self, ingress: Object) -> bool:
+        """Whether something of it is written where it does not vanish with its owner."""
+        ...
+
+    async def prepare(self, ingress: Object) -> Obstacle | None:
+        """Bring these traces up to date, whether there are to be any or not; what is in the way of their being used."""
+        ...
+
     def children(self, ingress: Object) -> list[Object]:
         """What the gateways need; `ingress` has paths for probes. Raise ConfigError when settings cannot be used."""
         ...

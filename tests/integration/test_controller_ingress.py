@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from controller.ingress.kinds import GATEWAY_API, HTTP_ROUTE, ISTIO, VIRTUAL_SERVICE
+from controller.ingress.kinds import GATEWAY, GATEWAY_API, HTTP_ROUTE, ISTIO, VIRTUAL_SERVICE
 from tests.integration.autoscaler_world import Server
 from tests.integration.controller_world import NAMESPACE, World, world_fixture  # noqa: F401
 from tests.waiting import eventually
@@ -255,3 +255,52 @@ async def test_ingresses_of_other_classes_are_left_alone(world: World) -> None:
     await world.ready()
 
     assert (await world.client.list(HTTP_ROUTE, NAMESPACE))[0] == []
+
+
+async def use_listeners(world: World) -> None:
+    """What an implementation says of the Gateway's listeners once it uses them."""
+    found = await world.client.get(GATEWAY, "public", "gateways")
+    generation = found["metadata"]["generation"]
+    conditions = [
+        {"type": kind, "status": "True", "observedGeneration": generation}
+        for kind in ("Accepted", "Programmed", "ResolvedRefs")
+    ]
+    listeners = [{"name": one["name"], "conditions": conditions} for one in found["spec"]["listeners"]]
+    await world.client.update_status(GATEWAY, {**found, "status": {"listeners": listeners}})
+
+
+async def listener_names(world: World, count: int) -> list[str]:
+    async def look() -> list[str]:
+        found = await world.client.get(GATEWAY, "public", "gateways")
+        names = [str(one["name"]) for one in found["spec"]["listeners"]]
+        return names if len(names) == count else []
+
+    return await eventually(look)
+
+
+async def test_a_host_with_a_certificate_has_a_listener_that_goes_with_its_service(world: World) -> None:
+    async with Gateways(world, HTTP_ROUTE).running() as gateways:
+        spec = {"listeners": [{"name": "http", "port": 80, "protocol": "HTTP"}]}
+        await world.client.create(GATEWAY, new_object(GATEWAY, "gateways", "public", spec=spec))
+        await world.configure(
+            "config-network",
+            external_domain_tls="enabled",
+            http_protocol="redirected",
+            certificate_class="upwell.certificate.networking.knative.dev",
+        )
+        await gateway_api(world)
+        _, ours = await listener_names(world, 2)
+        ingress = await waits_for(world, "NetworkConfigured", "ListenerNotReady")
+        (secured,) = ingress["spec"]["tls"]
+        await use_listeners(world)
+        routes = await children(world, HTTP_ROUTE, 3)
+        assert set(routes) >= {f"{host}-redirect" for host in secured["hosts"]}
+        await accept(world)
+        await gateways.take()
+
+        service = await world.ready()
+
+        assert service["status"]["url"].startswith("https://")
+        assert routes["app.default.example.com"]["spec"]["parentRefs"][0]["sectionName"] == ours
+        await world.client.delete(SERVICE, "app", NAMESPACE)
+        assert await listener_names(world, 1) == ["http"]

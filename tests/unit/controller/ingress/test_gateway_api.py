@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from controller.ingress.gateway_api import GatewayApi
+from controller.ingress.listeners import listener_name
 from controller.ingress.translation import with_probes
+from tests.unit.cluster.fake_api import FakeApi
 from tests.unit.controller.ingress.ingresses import INSIDE, PUBLIC, ingress, rule, settings, split
 from upwell.api.config_gateway import parse_gateway
 from upwell.api.objects import Key, Object
@@ -22,8 +24,12 @@ GATEWAYS = {
 }
 
 
+def translation() -> GatewayApi:
+    return GatewayApi(settings(gateway=GATEWAYS), FakeApi())
+
+
 def translate(obj: Object | None = None) -> dict[str, Object]:
-    children = GatewayApi(settings(gateway=GATEWAYS)).children(obj or ingress())
+    children = translation().children(obj or ingress())
     return {child["metadata"]["name"]: child for child in children}
 
 
@@ -140,18 +146,18 @@ ELSEWHERE = {"parents": [{**status(2)["parents"][0], "parentRef": {"namespace": 
     ids=["nothing", "no parents", "an older generation", "refused", "no backend", "no conditions", "another parent"],
 )
 def test_a_route_that_is_not_accepted_as_it_is_now_is_waited_for(told: dict[str, Any]) -> None:
-    obstacle = GatewayApi(settings()).obstacle([route(told)])
+    obstacle = translation().obstacle([route(told)])
 
     assert obstacle is not None
     assert (obstacle.reason, PUBLIC in obstacle.message) == ("HTTPRouteNotReady", True)
 
 
 def test_routes_that_are_accepted_are_not_waited_for() -> None:
-    assert GatewayApi(settings()).obstacle([route({"parents": [*ELSEWHERE["parents"], *status(2)["parents"]]})]) is None
+    assert translation().obstacle([route({"parents": [*ELSEWHERE["parents"], *status(2)["parents"]]})]) is None
 
 
 def test_gateways_are_reached_by_their_services() -> None:
-    found = GatewayApi(settings(gateway=GATEWAYS)).gateways(ingress())
+    found = translation().gateways(ingress())
 
     assert found.external == (Key("gateways", "public-envoy"),)
     assert found.local == (Key("gateways", "inside-envoy"),)
@@ -164,3 +170,29 @@ def test_gateways_are_reached_by_their_services() -> None:
 def test_a_setting_that_cannot_be_used_is_named(text: str) -> None:
     with pytest.raises(SettingError, match=r"config-gateway: external-gateways=.* must be a YAML list"):
         parse_gateway({"external-gateways": text})
+
+
+def redirected(*hosts: str) -> Object:
+    obj = ingress()
+    tls = [{"hosts": list(hosts), "secretName": "app-tls", "secretNamespace": "shop"}]
+    obj["spec"] |= {"tls": tls, "httpOption": "Redirected"}
+    return obj
+
+
+def test_clients_of_plain_http_are_sent_to_the_listener_that_has_the_certificate() -> None:
+    obj = redirected(PUBLIC)
+
+    routes = translate(obj)
+
+    assert set(routes) == {INSIDE, PUBLIC, f"{PUBLIC}-redirect"}
+    (parent,) = routes[PUBLIC]["spec"]["parentRefs"]
+    assert parent["sectionName"] == listener_name(obj, PUBLIC)
+    (parent,) = routes[f"{PUBLIC}-redirect"]["spec"]["parentRefs"]
+    assert (parent["name"], parent["sectionName"]) == ("public", "http")
+    (sent,) = routes[f"{PUBLIC}-redirect"]["spec"]["rules"]
+    assert sent["filters"][0]["requestRedirect"] == {"scheme": "https", "port": 443, "statusCode": 301}
+    assert "sectionName" not in routes[INSIDE]["spec"]["parentRefs"][0], "inside there are no certificates"
+
+
+def test_nobody_is_sent_to_https_where_there_is_no_certificate() -> None:
+    assert set(translate(redirected())) == {INSIDE, PUBLIC}
