@@ -3,8 +3,9 @@
     reconciler: ask(revision) ──> not yet ──> queue: pull secrets, registry ──> woken: ask(revision) ──> digests
                                                         └─ failed: an error to show, and again after 1, 2, 4 … 1000 s
 
-Each image of a revision is asked for once. What is known goes into the revision's status, and is forgotten here when
-the revision has taken it or is gone. Many revisions wait side by side: a registry that hangs holds up nobody else.
+Each image of a revision is asked for once, by one of those who want it (`questions`). What is known goes into the
+revision's status, and is forgotten here when the revision has taken it or is gone. Many revisions wait side by side: a
+registry that hangs holds up nobody else.
 Where nothing is to be asked, the first answer is "not yet" all the same: whoever watches sees every revision pass
 through the same states.
 """
@@ -14,11 +15,12 @@ import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from controller.images.credentials import Credentials, find_credentials
+from controller.images.credentials import find_credentials
+from controller.images.questions import Asked, Questions
 from controller.images.registry import RegistryError
-from upwell.api.image_reference import DEFAULT_REGISTRY, ImageReference, is_digest, parse_image_reference
+from upwell.api.image_reference import DEFAULT_REGISTRY, is_digest, parse_image_reference
 from upwell.api.objects import Key, Object, key_of, name_of, namespace_of, uid_of
 from upwell.api.resources import SECRET, SERVICE_ACCOUNT, Resource
 from upwell.clock import Clock
@@ -41,12 +43,6 @@ Get = Callable[[Resource, str, str], Awaitable[Object]]
 """Reads an object by resource, name and namespace; raises ApiError."""
 
 
-class Asked(Protocol):
-    """What resolves one image; `controller.images.registry.Registry` does."""
-
-    async def digest(self, image: ImageReference, credentials: Credentials, agent: str, timeout: float) -> str: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Unresolved:
     """No digests yet; with an error when they were asked for in vain."""
@@ -61,6 +57,7 @@ class _Job:
     uid: str
     missing: list[str]
     timeout: float
+    began: float
     digests: dict[str, str] = field(default_factory=dict)
     failure: Unresolved | None = None
     failures: int = 0
@@ -78,8 +75,7 @@ class DigestResolver:
         rng: random.Random | None = None,
     ) -> None:
         """`wake` is told of a revision about which there is something new."""
-        self._registry = registry
-        self._asked: Asked | None = None
+        self._questions = Questions(registry, clock)
         self._get = get
         self._wake = wake
         self._clock = clock
@@ -89,7 +85,7 @@ class DigestResolver:
 
     async def run(self) -> None:
         """Ask registries until cancelled."""
-        async with self._registry as self._asked:
+        async with self._questions:
             await self._queue.run()
 
     def ask(self, revision: Object, skipped: Iterable[str], timeout: float) -> Mapping[str, str] | Unresolved:
@@ -100,7 +96,7 @@ class DigestResolver:
         missing = sorted({image for image in images if not is_digest(image) and not _is_skipped(image, skipped)})
         job = self._jobs.get(key)
         if job is None or job.uid != uid_of(revision):
-            self._jobs[key] = _Job(revision, uid_of(revision), missing, timeout)
+            self._jobs[key] = _Job(revision, uid_of(revision), missing, timeout, self._clock.monotonic())
             self._queue.enqueue(key)
             return Unresolved()
         if job.digests.keys() >= set(missing):
@@ -136,12 +132,11 @@ class DigestResolver:
 
     async def _resolve(self, job: _Job, image: str, secrets: list[Object]) -> tuple[Unresolved, float] | None:
         """Note the image's digest, or say why not and how long the registry wants to be left alone."""
-        assert self._asked is not None, "asked before it runs"
         agent = f"knative/{name_of(job.revision)} (serving)"
         try:
             reference = parse_image_reference(image)
             credentials = find_credentials(reference, secrets)
-            digest = await self._asked.digest(reference, credentials, agent, job.timeout)
+            digest = await self._questions.digest(reference, credentials, agent, job.timeout, job.began)
         except RegistryError as error:
             return Unresolved(image, str(error)), error.retry_after
         except ValueError as error:

@@ -8,8 +8,9 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
 from controller.cluster import Cluster
+from controller.images.questions import Asked
 from controller.images.registry import Registry
-from controller.images.resolver import Asked, DigestResolver, Unresolved
+from controller.images.resolver import DigestResolver, Unresolved
 from controller.revision.conditions import DEPLOYING, follow_autoscaler, follow_deployment
 from controller.revision.deployment import is_current, make_deployment, updated_deployment
 from controller.revision.diagnosis import diagnose

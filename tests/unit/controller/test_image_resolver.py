@@ -145,3 +145,49 @@ async def test_a_revision_made_anew_under_its_name_is_asked_for_anew() -> None:
         await case.clock.advance(0.1)
 
     assert case.ask(second) == {"r.io/app:2": f"r.io/app@{DIGEST}"}
+
+
+def of_one_image(number: int) -> Object:
+    obj = with_images("r.io/app")
+    obj["metadata"] |= {"name": f"app-{number:05d}", "uid": f"uid-{number}"}
+    return obj
+
+
+async def test_a_thousand_revisions_of_one_image_are_one_question() -> None:
+    case = Case()
+    revisions = [of_one_image(number) for number in range(1000)]
+    async with running({"resolver": case.resolver.run()}):
+        for obj in revisions:
+            case.ask(obj)
+        for _ in range(50):
+            await case.clock.advance(0.001)
+
+    assert len(case.registry.asked) == 1
+    assert all(case.ask(obj) == {"r.io/app": f"r.io/app@{DIGEST}"} for obj in revisions)
+
+
+async def test_who_comes_after_an_answer_asks_again_as_the_tag_may_have_been_moved() -> None:
+    case = Case()
+    async with running({"resolver": case.resolver.run()}):
+        case.ask(of_one_image(1))
+        await case.clock.advance(0.1)
+        case.ask(of_one_image(2))
+        await case.clock.advance(0.1)
+
+    assert len(case.registry.asked) == 2
+
+
+async def test_registries_are_asked_a_hundred_times_at_once_and_ten_times_a_second_then() -> None:
+    case = Case()
+    async with running({"resolver": case.resolver.run()}):
+        for number in range(150):
+            obj = with_images(f"r.io/app-{number}")
+            obj["metadata"] |= {"name": f"app-{number:05d}", "uid": f"uid-{number}"}
+            case.ask(obj)
+        for _ in range(20):
+            await case.clock.advance(0.0)
+        assert len(case.registry.asked) == 100
+        for _ in range(20):
+            await case.clock.advance(0.1)
+
+    assert len(case.registry.asked) == pytest.approx(120, abs=2)
