@@ -8,12 +8,17 @@ import pytest
 
 from controller.images.credentials import ANONYMOUS, Credentials
 from controller.images.registry import Registry, RegistryError
+from controller.images.resolver import DigestResolver
 from tests.integration.autoscaler_world import server_fixture  # noqa: F401  # the API server
 from tests.integration.controller_world import NAMESPACE, World, world_fixture  # noqa: F401
 from tests.integration.fake_registry import DIGEST, PASSWORD, USER, FakeRegistry
+from tests.unit.cluster.fake_api import FakeApi
+from tests.waiting import eventually
 from upwell.api.image_reference import ImageReference, parse_image_reference
-from upwell.api.objects import new_object
+from upwell.api.objects import Key, new_object
 from upwell.api.resources import CONFIG_MAP, DEPLOYMENT, IMAGE, REVISION, SECRET, SERVICE
+from upwell.clock import SystemClock
+from upwell.cluster.runtime import running
 
 ROBOT = Credentials(USER, PASSWORD)
 
@@ -65,6 +70,25 @@ async def test_a_registry_that_hangs_or_is_away_is_given_up() -> None:
             await resolve(registry, wait=0.1)
     with pytest.raises(RegistryError, match="cannot reach 127"):
         await resolve(registry)
+
+
+async def test_many_revisions_of_one_image_are_one_request_at_its_registry() -> None:
+    api, woken = FakeApi(), set[Key]()
+    async with FakeRegistry().serve() as registry:
+        resolver = DigestResolver(Registry(), api.get, woken.add, SystemClock())
+        image = f"{registry.host}/team/app:1"
+        revisions = [
+            new_object(REVISION, NAMESPACE, f"app-{number:05d}", spec={"containers": [{"image": image}]})
+            for number in range(300)
+        ]
+        async with running({"resolver": resolver.run()}):
+            for revision in revisions:
+                resolver.ask(revision, (), 10.0)
+            await eventually(lambda: len(woken) == len(revisions))
+
+        assert registry.heads == 1
+        pinned = {image: f"{registry.host}/team/app@{DIGEST}"}
+        assert all(resolver.ask(revision, (), 10.0) == pinned for revision in revisions)
 
 
 async def test_a_private_image_is_pinned_once_its_registry_answers(world: World) -> None:

@@ -1,11 +1,13 @@
 """The work of asking registries: once for each image, in the background, again after failures."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from controller.images.credentials import Credentials
+from controller.images.questions import Questions
 from controller.images.registry import RegistryError
 from controller.images.resolver import DigestResolver, Unresolved
 from tests.unit.cluster.fake_api import FakeApi
@@ -27,6 +29,8 @@ class Asked:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, str]] = []
         self.failures: list[RegistryError] = []
+        self.hold: asyncio.Event | None = None
+        """Nothing is answered until it is set."""
 
     async def __aenter__(self) -> "Asked":
         return self
@@ -36,6 +40,8 @@ class Asked:
 
     async def digest(self, image: ImageReference, credentials: Credentials, agent: str, timeout: float) -> str:
         self.asked.append((f"{image.name}:{image.tag}", credentials.user, agent))
+        if self.hold is not None:
+            await self.hold.wait()
         if self.failures:
             raise self.failures.pop(0)
         return DIGEST
@@ -164,6 +170,35 @@ async def test_a_thousand_revisions_of_one_image_are_one_question() -> None:
 
     assert len(case.registry.asked) == 1
     assert all(case.ask(obj) == {"r.io/app": f"r.io/app@{DIGEST}"} for obj in revisions)
+
+
+async def test_who_stops_waiting_leaves_the_question_to_the_others() -> None:
+    registry, clock = Asked(), FakeClock()
+    registry.hold = asyncio.Event()
+    image = ImageReference("r.io", "app", "1")
+    async with Questions(registry, clock) as questions:
+        impatient, patient = (
+            asyncio.create_task(questions.digest(image, Credentials(), "agent", 10.0, 0.0), name=name)
+            for name in ("impatient", "patient")
+        )
+        await clock.advance(0)
+        impatient.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await impatient
+        registry.hold.set()
+
+        assert await patient == DIGEST
+    assert len(registry.asked) == 1
+
+
+async def test_other_credentials_are_another_question() -> None:
+    registry = Asked()
+    image = ImageReference("r.io", "app", "1")
+    async with Questions(registry, FakeClock()) as questions:
+        for user in ("me", "you", "me"):
+            await questions.digest(image, Credentials(user), "agent", 10.0, 0.0)
+
+    assert [user for _, user, _ in registry.asked] == ["me", "you"]
 
 
 async def test_who_comes_after_an_answer_asks_again_as_the_tag_may_have_been_moved() -> None:
