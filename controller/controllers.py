@@ -116,6 +116,15 @@ class Controllers:
         """Whether every cache has been filled."""
         return all(informer.synced for informer in self._informers.values())
 
+    def missing(self) -> list[str]:
+        """The kinds whose cache has not been filled, each with why, where that is known."""
+        return [
+            f"{resource.plural}.{resource.group}".removesuffix(".")
+            + (f" ({informer.trouble})" if informer.trouble else "")
+            for resource, informer in self._informers.items()
+            if not informer.synced
+        ]
+
     async def wait_synced(self) -> None:
         await self._config_maps.wait_synced()
         for informer in self._informers.values():

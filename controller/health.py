@@ -10,8 +10,13 @@ from upwell.telemetry.server import answer_in_slices
 __all__ = ["serve_health"]
 
 
-async def serve_health(registry: Registry, ready: Callable[[], bool], host: str, ports: Sequence[int]) -> web.AppRunner:
-    """Serve on all `ports` until `cleanup()` of the returned runner; raise OSError when one is taken."""
+async def serve_health(
+    registry: Registry, obstacle: Callable[[], str], host: str, ports: Sequence[int]
+) -> web.AppRunner:
+    """Serve on all `ports` until `cleanup()` of the returned runner; raise OSError when one is taken.
+
+    `obstacle` says what is in the way of being ready; an empty text when nothing is.
+    """
 
     async def metrics(request: web.Request) -> web.StreamResponse:
         return await answer_in_slices(request, registry.slices(), CONTENT_TYPE.decode())
@@ -20,7 +25,8 @@ async def serve_health(registry: Registry, ready: Callable[[], bool], host: str,
         return web.Response(text="ok")
 
     async def readiness(_: web.Request) -> web.Response:
-        return web.Response(text="ok") if ready() else web.Response(status=503, text="not synced yet")
+        found = obstacle()
+        return web.Response(status=503, text=found) if found else web.Response(text="ok")
 
     app = web.Application()
     app.router.add_get("/metrics", metrics)

@@ -68,10 +68,12 @@ async def _run(config: ProcessConfig, client: Client, clock: Clock, stop: asynci
     client.count_in(registry)
     registry.gauge_from("upwell_controller_synced", "Whether every cache is filled.", lambda: float(controllers.synced))
 
-    def ready() -> bool:
-        return controllers.synced and (webhook is None or webhook.listening)
+    def obstacle() -> str:
+        if not controllers.synced:
+            return f"waiting for copies of: {', '.join(controllers.missing())}"
+        return "" if webhook is None or webhook.listening else "the webhook does not listen yet"
 
-    health = await serve_health(registry, ready, config.ports.bind_host, config.health_ports())
+    health = await serve_health(registry, obstacle, config.ports.bind_host, config.health_ports())
     try:
         tasks = controllers.running() | {
             "elections": _stand_for_election(config, client, clock, config_maps, controllers)

@@ -30,7 +30,7 @@ _ACCEPTED: Final = ("Accepted", "ResolvedRefs")
 class GatewayApi:
     """A Translation."""
 
-    resource = HTTP_ROUTE
+    resources = (HTTP_ROUTE,)
 
     def __init__(self, settings: Settings, client: Client) -> None:
         self._settings = settings
@@ -51,6 +51,9 @@ class GatewayApi:
         if not waiting:
             return None
         return Obstacle("HTTPRouteNotReady", f"Waiting for HTTPRoute {', '.join(waiting)} to be accepted.")
+
+    def vouched(self, children: Sequence[Object]) -> bool:
+        return False
 
     def gateways(self, ingress: Object) -> Gateways:
         config = self._settings.gateway

@@ -11,6 +11,7 @@ __all__ = [
     "GATEWAY_API",
     "HTTP_ROUTE",
     "ISTIO",
+    "ISTIO_GATEWAY",
     "LABEL_INGRESS",
     "REFERENCE_GRANT",
     "VIRTUAL_SERVICE",
@@ -27,7 +28,9 @@ HTTP_ROUTE: Final = Resource("gateway.networking.k8s.io", "v1", "httproutes", "H
 REFERENCE_GRANT: Final = Resource("gateway.networking.k8s.io", "v1beta1", "referencegrants", "ReferenceGrant")
 VIRTUAL_SERVICE: Final = Resource("networking.istio.io", "v1beta1", "virtualservices", "VirtualService")
 
-_KINDS: Final = {"gateway-api": HTTP_ROUTE, "istio": VIRTUAL_SERVICE}
+ISTIO_GATEWAY: Final = Resource("networking.istio.io", "v1beta1", "gateways", "Gateway")
+
+_KINDS: Final = {"gateway-api": (HTTP_ROUTE,), "istio": (VIRTUAL_SERVICE, ISTIO_GATEWAY)}
 
 LABEL_INGRESS: Final = "networking.internal.knative.dev/ingress"
 """On what was made for an Ingress: its name."""
@@ -35,4 +38,4 @@ LABEL_INGRESS: Final = "networking.internal.knative.dev/ingress"
 
 def kinds_of(names: Iterable[str]) -> list[Resource]:
     """What is written for the classes of those names."""
-    return [_KINDS[name] for name in names]
+    return [kind for name in names for kind in _KINDS[name]]

@@ -33,7 +33,7 @@ from upwell.api.objects import (
     name_of,
     namespace_of,
 )
-from upwell.api.resources import INGRESS
+from upwell.api.resources import CERTIFICATE, CORE_SERVICE, INGRESS
 from upwell.cluster.errors import NotFound
 from upwell.cluster.reconciler import Reconciler
 
@@ -42,14 +42,22 @@ __all__ = ["COMPONENT", "IngressController"]
 COMPONENT: Final = "ingress-controller"
 ANNOTATION_WRITTEN: Final = "networking.upwell.dev/written"
 BY_INGRESS: Final = "ingress"
+BY_SECRET: Final = "secret"
 FINALIZER: Final = "ingresses.networking.internal.knative.dev"
 LISTENER_SECONDS: Final = 1.0
 """Between looks at a Gateway that does not use a listener yet: Gateways are not watched."""
+TRACES_SECONDS: Final = 600.0
+"""Between looks at what is not watched once it is as it should be."""
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 10.0
 _TRANSLATIONS: Final[Mapping[str, Callable[[Cluster], Translation]]] = {
     "gateway-api": lambda cluster: GatewayApi(cluster.settings, cluster.client),
-    "istio": lambda cluster: Istio(cluster.settings, cluster.cluster_domain),
+    "istio": lambda cluster: Istio(
+        cluster.settings,
+        cluster.client,
+        lambda service: cluster.cached(CORE_SERVICE, *service),
+        cluster.cluster_domain,
+    ),
 }
 _SHAPING: Final = frozenset({"config-gateway", "config-istio"})
 
@@ -68,10 +76,12 @@ class IngressController:
         """The version that is being waited for, and how often its gateways were asked."""
         self._translations: Mapping[str, Translation] = {CLASSES[name]: _TRANSLATIONS[name](cluster) for name in names}
         cluster.informers[INGRESS].add_handler(self.queue.enqueue_changed)
+        cluster.informers[INGRESS].add_index(BY_SECRET, _secrets_of)
+        cluster.informers[CERTIFICATE].add_handler(self._certificate_changed)
         for translation in self._translations.values():
-            children = cluster.informers[translation.resource]
-            children.add_index(BY_INGRESS, _ingress_of)
-            children.add_handler(self.queue.enqueue_controller_of("Ingress"))
+            for resource in translation.resources:
+                cluster.informers[resource].add_index(BY_INGRESS, _ingress_of)
+                cluster.informers[resource].add_handler(self.queue.enqueue_controller_of("Ingress"))
         cluster.settings.on_change(self._settings_changed)
 
     async def probe(self) -> None:
@@ -110,15 +120,15 @@ class IngressController:
             return None
         conditions.mark_true(NETWORK_CONFIGURED)
         gateways = translation.gateways(ingress)
-        if not _was_served(stored):
+        if not _was_served(stored) and not translation.vouched(children):
             again = await self._ask(key_of(ingress), ingress, gateways, version, conditions)
             if again is not None:
                 return again
-        await self._delete_others(translation, ingress, {name_of(child) for child in children})
+        await self._delete_others(translation, ingress, {(child["kind"], name_of(child)) for child in children})
         conditions.mark_true(LOAD_BALANCER_READY)
         for field, services in (("publicLoadBalancer", gateways.external), ("privateLoadBalancer", gateways.local)):
             ingress["status"][field] = {"ingress": self._balancers(services)}
-        return None
+        return TRACES_SECONDS if translation.leaves_traces(ingress) else None
 
     async def _leave_traces(self, translation: Translation, ingress: Object) -> Obstacle | None:
         if not translation.leaves_traces(ingress):
@@ -161,7 +171,8 @@ class IngressController:
     async def _ensure(
         self, translation: Translation, ingress: Object, wanted: Object, conditions: Conditions
     ) -> Object:
-        resource, name = translation.resource, name_of(wanted)
+        resource = next(one for one in translation.resources if one.kind == wanted["kind"])
+        name = name_of(wanted)
         # By this, a field that we do not want any more is told from one that a server added.
         wanted["metadata"]["annotations"][ANNOTATION_WRITTEN] = _digest(wanted)
         known = self._cluster.cached(resource, namespace_of(wanted), name)
@@ -182,21 +193,25 @@ class IngressController:
             changed["metadata"][field] = {**(known["metadata"].get(field) or {}), **wanted["metadata"][field]}
         return await self._cluster.client.update(resource, changed)
 
-    async def _delete_others(self, translation: Translation, ingress: Object, needed: set[str]) -> None:
-        """What an earlier version needed; nobody is served by it any more."""
-        known = self._cluster.informers[translation.resource]
-        for child in known.by_index(BY_INGRESS, str(key_of(ingress))):
-            if name_of(child) not in needed and is_controlled_by(child, ingress):
-                try:
-                    await self._cluster.delete(translation.resource, child)
-                except NotFound:
-                    continue
+    async def _delete_others(self, translation: Translation, ingress: Object, needed: set[tuple[str, str]]) -> None:
+        """What an earlier version needed; nobody is served by it any more. `needed` are kinds and names."""
+        for resource in translation.resources:
+            for child in self._cluster.informers[resource].by_index(BY_INGRESS, str(key_of(ingress))):
+                if (resource.kind, name_of(child)) not in needed and is_controlled_by(child, ingress):
+                    await self._cluster.delete(resource, child)
 
     def _balancers(self, services: Sequence[Key]) -> list[dict[str, Any]]:
         if not services:
             return [{"meshOnly": True}]
         domain = self._cluster.cluster_domain
         return [{"domainInternal": f"{service.name}.{service.namespace}.svc.{domain}"} for service in services]
+
+    def _certificate_changed(self, old: Object | None, new: Object | None) -> None:
+        """Its Secret may have been renewed, which nobody tells."""
+        if new is not None:
+            secret = f"{namespace_of(new)}/{new['spec'].get('secretName')}"
+            for ingress in self._cluster.informers[INGRESS].by_index(BY_SECRET, secret):
+                self.queue.enqueue_object(ingress)
 
     def _settings_changed(self, config_map: str) -> None:
         if config_map in _SHAPING:
@@ -237,3 +252,7 @@ def _says(there: Any, wanted: Any) -> bool:
 def _ingress_of(child: Object) -> tuple[str, ...]:
     name = labels_of(child).get(LABEL_INGRESS)
     return (f"{namespace_of(child)}/{name}",) if name else ()
+
+
+def _secrets_of(ingress: Object) -> list[str]:
+    return [f"{entry.get('secretNamespace')}/{entry.get('secretName')}" for entry in ingress["spec"].get("tls") or ()]

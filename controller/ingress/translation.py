@@ -2,6 +2,7 @@
 
 Ingress ── Translation.children ──> objects for somebody else's gateways, with a path for probes beside each path
         ── Translation.obstacle ──> why they are not served yet, as far as their statuses tell
+        ── Translation.vouched ──> whether their statuses can be believed that they are
         ── Translation.gateways ──> the Services behind which the gateways are, to be asked and to be told of
 """
 
@@ -37,8 +38,8 @@ class Gateways(NamedTuple):
 class Translation(Protocol):
     """One class of Ingresses."""
 
-    resource: Resource
-    """The kind of what it makes; all of them are in the Ingress's namespace."""
+    resources: tuple[Resource, ...]
+    """The kinds of what it makes; all of that is in the Ingress's namespace."""
 
     def leaves_traces(self, ingress: Object) -> bool:
         """Whether something of it is written where it does not vanish with its owner."""
@@ -54,6 +55,10 @@ class Translation(Protocol):
 
     def obstacle(self, children: Sequence[Object]) -> Obstacle | None:
         """What is in the way of the children, as they are, being served."""
+        ...
+
+    def vouched(self, children: Sequence[Object]) -> bool:
+        """Whether the children's statuses say that they are served, so that no gateway needs to be asked."""
         ...
 
     def gateways(self, ingress: Object) -> Gateways:

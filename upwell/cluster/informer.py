@@ -24,7 +24,7 @@ from upwell.api.objects import Key, Object, key_of
 from upwell.api.resources import Resource
 from upwell.clock import Clock, SystemClock
 from upwell.cluster.backoff import Backoff
-from upwell.cluster.errors import ApiError, Gone
+from upwell.cluster.errors import ApiError, Forbidden, Gone
 from upwell.cluster.store import Change, IndexFunction, Store
 from upwell.telemetry import log
 
@@ -77,6 +77,8 @@ class Informer:
         self.resource = resource
         self.synced = False
         """Whether the first list has arrived."""
+        self.trouble = ""
+        """Why the copy is not kept current at present, as the API server or the network says; empty when it is."""
         self._client = client
         self._namespace = namespace
         self._labels = labels
@@ -126,9 +128,15 @@ class Informer:
                 if error.status not in _POSITION_HOLDS:
                     self._version = ""
                 pause = max(self._backoff.next(), error.retry_after)
-                LOG.warning(
-                    "cannot follow a resource, trying again",
+                self.trouble = str(error)
+                refused = isinstance(error, Forbidden)
+                tell = LOG.error if refused and not self.synced else LOG.warning
+                tell(
+                    "the right to list and watch a resource is missing, nothing starts without it"
+                    if refused and not self.synced
+                    else "cannot follow a resource, trying again",
                     resource=self.resource.plural,
+                    group=self.resource.group,
                     error=str(error),
                     seconds=round(pause, 2),
                 )
@@ -139,7 +147,7 @@ class Informer:
             self.resource, self._namespace, labels=self._labels, fields=self._fields, trim=self._kept
         )
         self._report(self._store.replace(objects))
-        self._version = version
+        self._version, self.trouble = version, ""
         self._backoff.reset()
         if not self.synced:
             self.synced = True
