@@ -50,8 +50,15 @@ class PlayedCluster:
             await self._write_pod(name, gone=gone or path == "deletionTimestamp")
         elif kind == "Endpoints" and name.endswith("-private"):
             await self._write_slice(name.removesuffix("-private"), name, gone=gone)
-        elif kind == "Revision" and path in _TROUBLE and str(to or "").startswith("False "):
-            await self._trouble(name, str(to))
+        elif kind == "Revision" and path in _TROUBLE:
+            if str(to or "").startswith("False "):
+                await self._trouble(name, str(to))
+            elif str(event.get("from") or "").startswith("False "):
+                await self._recover(name)
+
+    async def scale(self, deployment: str, replicas: int) -> None:
+        """Be Kubernetes' own autoscaler."""
+        await self._client.patch(DEPLOYMENT, deployment, self._namespace, {"spec": {"replicas": replicas}})
 
     async def take_up(self, ingress: Object) -> None:
         """Be the ingress that has just read that."""
@@ -77,7 +84,7 @@ class PlayedCluster:
         counts = {path.removeprefix("status."): count for path, count in state.items() if path.startswith("status.")}
         status = {**{field: count for field, count in counts.items() if count}, "conditions": [progressing]}
         for _ in range(ATTEMPTS):
-            with suppress(Conflict):
+            with suppress(Conflict, NotFound):
                 obj = await self._client.get(DEPLOYMENT, name, self._namespace)
                 status["observedGeneration"] = obj["metadata"]["generation"]
                 await self._client.update_status(DEPLOYMENT, {**obj, "status": status})
@@ -149,6 +156,17 @@ class PlayedCluster:
             waiting = {"waiting": {"reason": reason, "message": message}}
             state["containers"] = [{"name": "user-container", "state": waiting}]
         await self._write_pod(pods[-1], gone=False)
+
+    async def _recover(self, revision: str) -> None:
+        """Take back what `_trouble` had them say."""
+        deployment = f"{revision}-deployment"
+        if self._states["Deployment", deployment].pop("trouble", None) is not None:
+            await self._write_deployment(deployment)
+        for (kind, name), state in list(self._states.items()):
+            if kind == "Pod" and name.startswith(f"{revision}/") and state.keys() & {"containers", "conditions"}:
+                state.pop("containers", None)
+                state.pop("conditions", None)
+                await self._write_pod(name, gone="deletionTimestamp" in state)
 
 
 def slice_of(namespace: str, name: str, labels: Mapping[str, str], port: int, ready: list[bool]) -> Object:

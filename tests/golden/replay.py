@@ -18,12 +18,15 @@ from activator.sks_reconciler import ACTIVATOR_SERVICE
 from tests.golden.played_cluster import PlayedCluster, slice_of
 from tests.golden.played_traffic import Traffic
 from tests.golden.recorded_run import STRICT, Demand, Run, Subject, is_within, read, readable
-from upwell.api.names import LABEL_SLICE_SERVICE, SYSTEM_NAMESPACE
+from upwell.api import podautoscaler
+from upwell.api.names import CLASS_KPA, LABEL_SLICE_SERVICE, SYSTEM_NAMESPACE
 from upwell.api.objects import Key, Object, name_of
 from upwell.api.resources import (
     BY_KIND,
     CONFIGURATION,
+    CORE_SERVICE,
     DEPLOYMENT,
+    DOMAIN_MAPPING,
     ENDPOINT_SLICE,
     INGRESS,
     POD_AUTOSCALER,
@@ -41,8 +44,20 @@ __all__ = ["Replay"]
 
 OURS = {
     one.kind: one
-    for one in (SERVICE, CONFIGURATION, REVISION, ROUTE, POD_AUTOSCALER, SERVERLESS_SERVICE, DEPLOYMENT, INGRESS)
+    for one in (
+        SERVICE,
+        CONFIGURATION,
+        REVISION,
+        ROUTE,
+        DOMAIN_MAPPING,
+        POD_AUTOSCALER,
+        SERVERLESS_SERVICE,
+        DEPLOYMENT,
+        INGRESS,
+    )
 }
+KINDS = {**{one.kind: one for one in BY_KIND.values()}, "Service": SERVICE, "K8sService": CORE_SERVICE}
+"""As the records name them."""
 JUDGED_AT_THE_END = {
     **dict.fromkeys(OURS, ("condition", "status", "label", "annotation", "finalizers", "spec.mode", "spec.reach")),
     "Ingress": ("splits",),
@@ -178,7 +193,8 @@ class Replay:
     async def _pass(self, seconds: float) -> None:
         await self._clock.advance(seconds)
         for ingress in self._informers["Ingress"].list():
-            await self._cluster.take_up(ingress)
+            if Subject("Ingress", name_of(ingress), "condition Ready") in self._run.states:
+                await self._cluster.take_up(ingress)
         await self._traffic.pass_on(self._namespace, self._clock.now())
         await asyncio.sleep(0.01)
 
@@ -188,13 +204,16 @@ class Replay:
         match action["action"]:
             case "create":
                 obj = deepcopy(action["object"])
-                obj["metadata"]["namespace"] = self._namespace
-                await self._client.create(BY_KIND[obj["apiVersion"], obj["kind"]], obj)
+                resource = BY_KIND[obj["apiVersion"], obj["kind"]]
+                if resource.namespaced:
+                    obj["metadata"].setdefault("namespace", self._namespace)
+                await self._client.create(resource, obj)
             case "patch":
-                resource, name, patch = OURS[action["kind"]], action["name"], action["patch"]
+                resource, name, patch = KINDS[action["kind"]], action["name"], action["patch"]
                 await self._client.patch(resource, name, self._namespace, patch, PatchType.MERGE)
             case "delete":
-                await self._client.delete(OURS[action["kind"]], action["name"], self._namespace)
+                name = action["name"].replace("/", "-")  # as pods are called here
+                await self._client.delete(KINDS[action["kind"]], name, self._namespace)
             case "requests":
                 self._requested.append((self._revision_behind(action["host"]), int(action["concurrent"])))
                 await self._traffic.add(*self._requested[-1], self._clock.now())
@@ -205,18 +224,25 @@ class Replay:
     def _revision_behind(self, host: str) -> Key:
         for route in self._informers["Route"].list():
             status = route["status"]
-            if status["url"].endswith(f"//{host}"):
-                return Key(self._namespace, status["traffic"][0]["revisionName"])
+            for target in status.get("traffic") or ():
+                if f"//{host}" in (target.get("url") or status["url"]):
+                    return Key(self._namespace, target["revisionName"])
         raise AssertionError(f"no Route has the host {host}")
 
     async def _follow(self, event: Mapping[str, Any]) -> None:
         """Play it, as soon as what it is an answer to is there."""
         kind, name = event["kind"], event["name"]
+        if event.get("path") == "spec.replicas" and self._is_scaled_by_others(name):
+            await self._cluster.scale(name, event["to"])
         if kind in ("Pod", "Endpoints", "Deployment"):
             deployment = _deployment_of(kind, name)
             want = self._run.at(Subject("Deployment", deployment, "spec.replicas"), event["t"])
             await self._eventually(lambda: want is None or self._replicas(deployment) == want)
         await self._cluster.play(event)
+
+    def _is_scaled_by_others(self, deployment: str) -> bool:
+        found = self._informers["PodAutoscaler"].get(self._namespace, deployment.removesuffix("-deployment"))
+        return found is not None and podautoscaler.class_of(found) != CLASS_KPA
 
     def _replicas(self, deployment: str) -> int | None:
         found = self._informers["Deployment"].get(self._namespace, deployment)
