@@ -68,7 +68,7 @@ _VALIDATIONS: Final[Mapping[Resource, Validate]] = {
     REVISION: validate_revision,
     ROUTE: validate_route,
     POD_AUTOSCALER: lambda obj, old, config, errors: validate_pod_autoscaler(obj, config, errors),
-    METRIC: lambda obj, old, config, errors: validate_metric(obj, errors),
+    METRIC: lambda obj, old, config, errors: validate_metric(obj, config, errors),
     SERVERLESS_SERVICE: lambda obj, old, config, errors: validate_serverless_service(obj, errors),
     INGRESS: lambda obj, old, config, errors: validate_ingress(obj, errors),
     DOMAIN_MAPPING: validate_domain_mapping,

@@ -6,15 +6,25 @@ from typing import Any, Final
 from upwell.api.config_features import SECURE_POD_DEFAULTS, FeaturesConfig
 from upwell.api.field_errors import FieldErrors, at, at_index
 from upwell.api.image_reference import image_reference_problem
-from upwell.api.probe_validation import validate_probe, validate_readiness_probe
+from upwell.api.probe_validation import disallow_probe, validate_probe, validate_readiness_probe
 from upwell.api.volume_validation import validate_mounts
 
-__all__ = ["validate_container", "validate_serving_container", "validate_sidecar"]
+__all__ = ["validate_init_container", "validate_serving_container", "validate_sidecar"]
 
 Spec = Mapping[str, Any]
 RESERVED_PORTS: Final = frozenset({8008, 8012, 8013, 8022, 9090, 9091})
 _RESERVED_ENV: Final = frozenset({"K_SERVICE", "K_CONFIGURATION", "K_REVISION"})
-_CLOSED_FIELDS: Final = ("lifecycle", "stdin", "tty", "volumeDevices", "restartPolicy")
+_CLOSED_FIELDS: Final = (
+    "lifecycle",
+    "resizePolicy",
+    "restartPolicy",
+    "stdin",
+    "stdinOnce",
+    "tty",
+    "volumeDevices",
+)
+_CLOSED_PORT_FIELDS: Final = ("hostIP", "hostPort")
+_CLOSED_SECURITY_FIELDS: Final = ("appArmorProfile", "procMount", "seLinuxOptions", "windowsOptions")
 _MESSAGE_POLICIES: Final = ("", "File", "FallbackToLogsOnError")
 _PORT_NAMES: Final = ("", "h2c", "http1")
 _ID_MAX: Final = 2**31 - 1
@@ -28,7 +38,9 @@ def validate_serving_container(
     validate_readiness_probe(container.get("readinessProbe"), at(path, "readinessProbe"), port, errors)
     validate_probe(container.get("livenessProbe"), at(path, "livenessProbe"), port, errors)
     validate_probe(container.get("startupProbe"), at(path, "startupProbe"), port, errors)
-    validate_container(container, path, volumes, features, errors, serving=True)
+    for one in (container.get("ports") or ())[:1]:
+        _validate_port(one, at(path, "ports"), errors)
+    _validate_any(container, path, volumes, features, errors, serving=True)
 
 
 def validate_sidecar(
@@ -41,17 +53,27 @@ def validate_sidecar(
         if probe is None:
             continue
         if not probing:
-            errors.disallowed(at(path, field))
-            if field == "readinessProbe" and probe.get("successThreshold"):
-                errors.disallowed(at(path, "readinessProbe.successThreshold"))
+            disallow_probe(probe, at(path, field), errors)
         elif field == "readinessProbe":
             validate_readiness_probe(probe, at(path, field), None, errors)
         else:
             validate_probe(probe, at(path, field), None, errors)
-    validate_container(container, path, volumes, features, errors, serving=False)
+    _validate_any(container, path, volumes, features, errors, serving=False)
 
 
-def validate_container(
+def validate_init_container(
+    container: Spec, path: str, volumes: Mapping[str, Spec], features: FeaturesConfig, errors: FieldErrors
+) -> None:
+    """One that ends before the others start."""
+    for field in ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle"):
+        if container.get(field) is not None:
+            errors.add("field not allowed in an init container", at(path, field))
+    for port in container.get("ports") or ():
+        _validate_port_number(port, at(path, "ports"), errors)
+    _validate_any(container, path, volumes, features, errors, serving=False)
+
+
+def _validate_any(
     container: Spec,
     path: str,
     volumes: Mapping[str, Spec],
@@ -68,7 +90,6 @@ def validate_container(
         errors.add('"queue-proxy" is a reserved container name', at(path, "name"))
     _validate_env(container, path, features, errors, serving=serving)
     _validate_image(container, path, errors)
-    _validate_ports(container, at(path, "ports"), errors)
     _validate_security(container.get("securityContext") or {}, at(path, "securityContext"), features, errors)
     policy = container.get("terminationMessagePolicy", "")
     if policy not in _MESSAGE_POLICIES:
@@ -110,24 +131,33 @@ def _validate_image(container: Spec, path: str, errors: FieldErrors) -> None:
         errors.add("Failed to parse image reference", at(path, "image"), details=details)
 
 
-def _validate_ports(container: Spec, path: str, errors: FieldErrors) -> None:
-    for port in container.get("ports") or ():
-        number, protocol, name = port["containerPort"], port["protocol"], port.get("name", "")
-        if protocol != "TCP":
-            errors.invalid(protocol, at(path, "protocol"))
-        if number in RESERVED_PORTS:
-            problem = f"{number} is a reserved port"
-            errors.invalid(problem, at(path, "containerPort"), details=f"{problem}, please use a different value")
-        if not 0 <= number <= 65535:
-            errors.out_of_bounds(number, 0, 65535, at(path, "containerPort"))
-        if name not in _PORT_NAMES:
-            details = "Name must be empty, or one of: 'h2c', 'http1'"
-            errors.add(f"Port name {name} is not allowed", path, details=details)
+def _validate_port(port: Spec, path: str, errors: FieldErrors) -> None:
+    """The port that gets the requests."""
+    protocol, name = port["protocol"], port.get("name", "")
+    if protocol != "TCP":
+        errors.invalid(protocol, at(path, "protocol"))
+    _validate_port_number(port, path, errors)
+    if name not in _PORT_NAMES:
+        details = "Name must be empty, or one of: 'h2c', 'http1'"
+        errors.add(f"Port name {name} is not allowed", path, details=details)
+
+
+def _validate_port_number(port: Spec, path: str, errors: FieldErrors) -> None:
+    number = port["containerPort"]
+    for field in _CLOSED_PORT_FIELDS:
+        if port.get(field):
+            errors.disallowed(at(path, field))
+    if number in RESERVED_PORTS:
+        problem = f"{number} is a reserved port"
+        errors.invalid(problem, at(path, "containerPort"), details=f"{problem}, please use a different value")
+    if not 0 <= number <= 65535:
+        errors.out_of_bounds(number, 0, 65535, at(path, "containerPort"))
 
 
 def _validate_security(security: Spec, path: str, features: FeaturesConfig, errors: FieldErrors) -> None:
-    if security.get("privileged"):
-        errors.disallowed(at(path, "privileged"))
+    for field in ("privileged", *_CLOSED_SECURITY_FIELDS):
+        if security.get(field):
+            errors.disallowed(at(path, field))
     added = (security.get("capabilities") or {}).get("add")
     secure = features.value(SECURE_POD_DEFAULTS) != "Disabled"
     if added and not (

@@ -19,7 +19,7 @@ from upwell.api.kind_schemas import SPECS
 from upwell.api.legacy import LEGACY
 from upwell.api.objects import Object
 from upwell.api.resources import Resource
-from upwell.api.schema import ANYTHING, BOOLEAN, INT_OR_STRING, INTEGER, QUANTITY, STRING, Shape
+from upwell.api.schema import ANYTHING, BOOLEAN, INT32, INT_OR_STRING, INTEGER, QUANTITY, STRING, Shape
 from upwell.api.status_schemas import STATUSES
 
 __all__ = ["definition", "definition_name", "open_schema"]
@@ -33,6 +33,7 @@ _PRESERVE: Final = "x-kubernetes-preserve-unknown-fields"
 _PLAIN: Final[Mapping[str, Mapping[str, Any]]] = {
     STRING.expected: {"type": "string"},
     INTEGER.expected: {"type": "integer"},
+    INT32.expected: {"type": "integer", "format": "int32"},
     BOOLEAN.expected: {"type": "boolean"},
     INT_OR_STRING.expected: _EITHER,
     QUANTITY.expected: {**_EITHER, "pattern": _QUANTITY},

@@ -36,8 +36,8 @@ def dns_label_problem(text: str) -> str:
 
 
 def dns_label_prefix_problem(text: str) -> str:
-    """Why no DNS-1035 label can begin with `text`; empty when one can."""
-    return dns_label_problem(text[:-1] + "a" if text.endswith("-") else text)
+    """Why no DNS-1035 label can begin with `text`; empty when one can. Two characters are masked, as in Kubernetes."""
+    return dns_label_problem(text[:-2] + "a" if len(text) > 1 and text.endswith("-") else text)
 
 
 def validate_name(metadata: Mapping[str, Any], path: str, errors: FieldErrors) -> None:
@@ -85,7 +85,7 @@ def validate_authors(obj: Object, old: Object, errors: FieldErrors) -> None:
     """The creator never changes, and the last modifier only with the spec."""
     before, now = annotations_of(old), annotations_of(obj)
     path = "metadata.annotations."
-    if before.get(ANNOTATION_CREATOR) != now.get(ANNOTATION_CREATOR):
+    if before.get(ANNOTATION_CREATOR, "") != now.get(ANNOTATION_CREATOR, ""):
         errors.add("annotation value is immutable", path + ANNOTATION_CREATOR)
     modifier = now.get(ANNOTATION_LAST_MODIFIER, "")
     if obj.get("spec") == old.get("spec") and before.get(ANNOTATION_LAST_MODIFIER, "") != modifier:

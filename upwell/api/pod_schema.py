@@ -10,6 +10,7 @@ from typing import Final
 from upwell.api.schema import (
     ANYTHING,
     BOOLEAN,
+    INT32,
     INT_OR_STRING,
     INTEGER,
     QUANTITY,
@@ -18,41 +19,42 @@ from upwell.api.schema import (
     kept,
     list_of,
     map_of,
+    open_struct,
+    opened,
     struct,
 )
 
 __all__ = ["OBJECT_REFERENCE_NAME", "POD_FIELDS"]
 
-OBJECT_REFERENCE_NAME: Final = struct(name=defaulted(STRING, ""))
-_KEY: Final = struct(name=STRING, key=kept(STRING), optional=kept(BOOLEAN))
-_SOURCE: Final = struct(name=STRING, optional=kept(BOOLEAN))
-_ITEMS: Final = list_of(struct(key=kept(STRING), path=kept(STRING), mode=kept(INTEGER)))
+_TEXT: Final = defaulted(STRING, "")
+"""A text that Kubernetes' types always have, if only an empty one."""
+OBJECT_REFERENCE_NAME: Final = struct(name=_TEXT)
+_KEY: Final = struct(name=_TEXT, key=_TEXT, optional=kept(BOOLEAN))
+_SOURCE: Final = struct(name=_TEXT, optional=kept(BOOLEAN))
+_ITEMS: Final = list_of(struct(key=_TEXT, path=_TEXT, mode=kept(INT32)))
+_FIELD: Final = open_struct(apiVersion=STRING, fieldPath=_TEXT)
+_RESOURCE_FIELD: Final = open_struct(containerName=STRING, resource=_TEXT, divisor=defaulted(QUANTITY, "0"))
 
 _ENV: Final = struct(
-    name=defaulted(STRING, ""),
+    name=_TEXT,
     value=STRING,
-    valueFrom=struct(
-        configMapKeyRef=_KEY,
-        secretKeyRef=_KEY,
-        fieldRef=struct(apiVersion=STRING, fieldPath=kept(STRING)),
-        resourceFieldRef=struct(containerName=STRING, resource=kept(STRING), divisor=defaulted(QUANTITY, "0")),
-    ),
+    valueFrom=struct(configMapKeyRef=_KEY, secretKeyRef=_KEY, fieldRef=_FIELD, resourceFieldRef=_RESOURCE_FIELD),
 )
 _ENV_FROM: Final = struct(prefix=STRING, configMapRef=_SOURCE, secretRef=_SOURCE)
-_PORT: Final = struct(name=STRING, containerPort=defaulted(INTEGER, 0), protocol=defaulted(STRING, "TCP"))
-_HEADERS: Final = list_of(struct(name=kept(STRING), value=kept(STRING)))
+_PORT: Final = struct(name=STRING, containerPort=defaulted(INT32, 0), protocol=defaulted(STRING, "TCP"))
+_HEADERS: Final = list_of(struct(name=_TEXT, value=_TEXT))
 _PROBE: Final = struct(
     exec=struct(command=list_of(STRING)),
     httpGet=struct(path=STRING, port=defaulted(INT_OR_STRING, 0), host=STRING, scheme=STRING, httpHeaders=_HEADERS),
     tcpSocket=struct(port=defaulted(INT_OR_STRING, 0), host=STRING),
-    grpc=struct(port=defaulted(INTEGER, 0), service=kept(STRING)),
-    initialDelaySeconds=INTEGER,
-    timeoutSeconds=INTEGER,
-    periodSeconds=INTEGER,
-    successThreshold=INTEGER,
-    failureThreshold=INTEGER,
+    grpc=struct(port=defaulted(INT32, 0), service=_TEXT),
+    initialDelaySeconds=INT32,
+    timeoutSeconds=INT32,
+    periodSeconds=INT32,
+    successThreshold=INT32,
+    failureThreshold=INT32,
 )
-_SECCOMP: Final = struct(type=kept(STRING), localhostProfile=kept(STRING))
+_SECCOMP: Final = struct(type=_TEXT, localhostProfile=kept(STRING))
 _SECURITY: Final = struct(
     allowPrivilegeEscalation=kept(BOOLEAN),
     capabilities=struct(add=list_of(STRING), drop=list_of(STRING)),
@@ -63,7 +65,7 @@ _SECURITY: Final = struct(
     runAsUser=kept(INTEGER),
     seccompProfile=_SECCOMP,
 )
-_POD_SECURITY: Final = struct(
+_POD_SECURITY: Final = open_struct(
     runAsUser=kept(INTEGER),
     runAsGroup=kept(INTEGER),
     runAsNonRoot=kept(BOOLEAN),
@@ -80,14 +82,14 @@ _POD_SECURITY: Final = struct(
     windowsOptions=ANYTHING,
 )
 _MOUNT: Final = struct(
-    name=defaulted(STRING, ""),
+    name=_TEXT,
     readOnly=BOOLEAN,
-    mountPath=defaulted(STRING, ""),
+    mountPath=_TEXT,
     subPath=STRING,
     mountPropagation=kept(STRING),
 )
 _CONTAINER_FIELDS: Final = {
-    "name": defaulted(STRING, ""),
+    "name": _TEXT,
     "image": STRING,
     "command": list_of(STRING),
     "args": list_of(STRING),
@@ -106,41 +108,56 @@ _CONTAINER_FIELDS: Final = {
     "securityContext": _SECURITY,
 }
 # Feature-gated as a whole, so that more of Kubernetes' fields get as far as the validation that names them.
+_INIT_SECURITY: Final = struct(
+    **(_SECURITY.fields or {}),
+    appArmorProfile=ANYTHING,
+    procMount=ANYTHING,
+    seLinuxOptions=ANYTHING,
+    windowsOptions=ANYTHING,
+)
 _INIT_CONTAINER_FIELDS: Final = {
     **_CONTAINER_FIELDS,
     "lifecycle": ANYTHING,
-    "stdin": BOOLEAN,
-    "tty": BOOLEAN,
+    "ports": list_of(struct(**(_PORT.fields or {}), hostIP=STRING, hostPort=INT32)),
+    "resizePolicy": list_of(ANYTHING),
     "restartPolicy": ANYTHING,
-    "volumeDevices": ANYTHING,
+    "securityContext": _INIT_SECURITY,
+    "stdin": BOOLEAN,
+    "stdinOnce": BOOLEAN,
+    "tty": BOOLEAN,
+    "volumeDevices": list_of(ANYTHING),
 }
+_DOWNWARD: Final = struct(
+    items=list_of(struct(path=_TEXT, fieldRef=_FIELD, resourceFieldRef=_RESOURCE_FIELD, mode=kept(INT32)))
+)
+_TOKEN: Final = struct(audience=STRING, expirationSeconds=kept(INTEGER), path=_TEXT)
+_PROJECTION: Final = struct(
+    configMap=struct(name=_TEXT, items=_ITEMS, optional=kept(BOOLEAN)),
+    secret=struct(name=_TEXT, items=_ITEMS, optional=kept(BOOLEAN)),
+    downwardAPI=_DOWNWARD,
+    serviceAccountToken=_TOKEN,
+)
 _VOLUME: Final = struct(
-    name=defaulted(STRING, ""),
-    secret=struct(secretName=STRING, items=_ITEMS, defaultMode=kept(INTEGER), optional=kept(BOOLEAN)),
-    configMap=struct(name=STRING, items=_ITEMS, defaultMode=kept(INTEGER), optional=kept(BOOLEAN)),
-    projected=struct(
-        defaultMode=kept(INTEGER),
-        sources=kept(
-            list_of(
-                struct(
-                    configMap=struct(name=STRING, items=_ITEMS, optional=kept(BOOLEAN)),
-                    secret=struct(name=STRING, items=_ITEMS, optional=kept(BOOLEAN)),
-                    downwardAPI=ANYTHING,
-                    serviceAccountToken=struct(audience=STRING, expirationSeconds=kept(INTEGER), path=kept(STRING)),
-                )
-            )
-        ),
+    name=_TEXT,
+    secret=struct(secretName=STRING, items=_ITEMS, defaultMode=kept(INT32), optional=kept(BOOLEAN)),
+    configMap=struct(name=_TEXT, items=_ITEMS, defaultMode=kept(INT32), optional=kept(BOOLEAN)),
+    projected=struct(defaultMode=kept(INT32), sources=kept(list_of(_PROJECTION))),
+    emptyDir=open_struct(medium=STRING, sizeLimit=QUANTITY),
+    persistentVolumeClaim=open_struct(claimName=_TEXT, readOnly=BOOLEAN),
+    hostPath=open_struct(path=_TEXT, type=kept(STRING)),
+    csi=open_struct(
+        driver=_TEXT,
+        readOnly=kept(BOOLEAN),
+        fsType=kept(STRING),
+        volumeAttributes=map_of(STRING),
+        nodePublishSecretRef=OBJECT_REFERENCE_NAME,
     ),
-    emptyDir=struct(medium=STRING, sizeLimit=QUANTITY),
-    persistentVolumeClaim=struct(claimName=kept(STRING), readOnly=BOOLEAN),
-    hostPath=ANYTHING,
-    csi=ANYTHING,
-    ephemeral=struct(volumeClaimTemplate=struct(metadata=defaulted(ANYTHING, {}), spec=ANYTHING)),
-    image=ANYTHING,
+    ephemeral=open_struct(volumeClaimTemplate=open_struct(metadata=defaulted(ANYTHING, {}), spec=ANYTHING)),
+    image=open_struct(reference=STRING, pullPolicy=STRING),
 )
 POD_FIELDS: Final = {
     "containers": list_of(struct(**_CONTAINER_FIELDS)),
-    "initContainers": list_of(struct(**_INIT_CONTAINER_FIELDS)),
+    "initContainers": list_of(opened(struct(**_INIT_CONTAINER_FIELDS))),
     "volumes": list_of(_VOLUME),
     "imagePullSecrets": list_of(OBJECT_REFERENCE_NAME),
     "serviceAccountName": STRING,

@@ -5,13 +5,13 @@ Fields of Kubernetes that could break what Knative promises are closed, or opene
 `volume_validation`.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from upwell.api.config_features import SECURE_POD_DEFAULTS, FeaturesConfig
-from upwell.api.container_validation import validate_container, validate_serving_container, validate_sidecar
+from upwell.api.container_validation import validate_init_container, validate_serving_container, validate_sidecar
 from upwell.api.field_errors import FieldErrors, at, at_index
+from upwell.api.name_rules import subdomain_problems
 from upwell.api.volume_validation import validate_volumes
 
 __all__ = ["validate_pod_spec"]
@@ -37,14 +37,9 @@ _GATED: Final = {
 _POD_SECURITY_FIELDS: Final = frozenset(
     {"runAsUser", "runAsGroup", "runAsNonRoot", "fsGroup", "supplementalGroups", "seccompProfile"}
 )
+_PLAIN_PROFILES: Final = ("RuntimeDefault", "Unconfined")
 _IDS: Final = ("runAsUser", "runAsGroup", "fsGroup")
 ID_MAX: Final = 2**31 - 1
-_SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_NOT_A_SUBDOMAIN: Final = (
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "
-    "and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
-    r"'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
-)
 
 
 def validate_pod_spec(spec: Spec, path: str, features: FeaturesConfig, errors: FieldErrors) -> None:
@@ -55,13 +50,13 @@ def validate_pod_spec(spec: Spec, path: str, features: FeaturesConfig, errors: F
         errors.disallowed(at(path, "automountServiceAccountToken"))
     _validate_security_context(spec.get("securityContext"), at(path, "securityContext"), features, errors)
     account = spec.get("serviceAccountName") or ""
-    if account and not _SUBDOMAIN.fullmatch(account):
-        errors.invalid(account, at(path, "serviceAccountName"), details=_NOT_A_SUBDOMAIN)
+    for problem in subdomain_problems(account) if account else ():
+        errors.invalid(account, at(path, "serviceAccountName"), details=problem)
     containers: Sequence[Spec] = spec.get("containers") or ()
     inits: Sequence[Spec] = spec.get("initContainers") or ()
     volumes = {volume["name"]: volume for volume in spec.get("volumes") or ()}
     validate_volumes(spec.get("volumes") or (), (*inits, *containers), at(path, "volumes"), features, errors)
-    _validate_init_containers(inits, volumes, at(path, "containers"), features, errors)
+    _validate_init_containers(inits, containers, volumes, at(path, "containers"), features, errors)
     _validate_containers(containers, volumes, at(path, "containers"), features, errors)
 
 
@@ -69,36 +64,45 @@ def _validate_security_context(security: Spec | None, path: str, features: Featu
     """With the flag some fields are open; under secure defaults a plain seccomp profile always is."""
     if security is None:
         return
+    secure = features.value(SECURE_POD_DEFAULTS) != "Disabled"
     permitted = features.permitted("kubernetes.podspec-securitycontext")
-    seccomp_only = features.value(SECURE_POD_DEFAULTS) != "Disabled" and set(security) <= {"seccompProfile"}
-    if not permitted and not seccomp_only:
+    if not permitted and not secure:
         errors.disallowed(path)
-    for field, value in security.items():
-        if field not in _POD_SECURITY_FIELDS or not (permitted or seccomp_only):
+    for field in security:
+        plain = secure and field == "seccompProfile" and security[field]["type"] in _PLAIN_PROFILES
+        if not plain and not (permitted and field in _POD_SECURITY_FIELDS):
             errors.disallowed(at(path, field))
-        elif field in _IDS and not 0 <= value <= ID_MAX:
-            errors.out_of_bounds(value, 0, ID_MAX, at(path, field))
-    if seccomp_only and not permitted:
-        kind = (security.get("seccompProfile") or {}).get("type")
-        if kind not in (None, "RuntimeDefault", "Unconfined"):
-            errors.invalid(kind, at(path, "seccompProfile.type"))
+    for field in _IDS:
+        _validate_id(security.get(field, 0), at(path, field), errors)
+    for index, group in enumerate(security.get("supplementalGroups") or ()):
+        _validate_id(group, at_index(at(path, "supplementalGroups"), index), errors)
+
+
+def _validate_id(value: int, path: str, errors: FieldErrors) -> None:
+    if not 0 <= value <= ID_MAX:
+        errors.out_of_bounds(value, 0, ID_MAX, path)
 
 
 def _validate_init_containers(
-    inits: Sequence[Spec], volumes: Mapping[str, Spec], path: str, features: FeaturesConfig, errors: FieldErrors
+    inits: Sequence[Spec],
+    others: Sequence[Spec],
+    volumes: Mapping[str, Spec],
+    path: str,
+    features: FeaturesConfig,
+    errors: FieldErrors,
 ) -> None:
     if not inits:
         return
     if not features.enabled("kubernetes.podspec-init-containers"):
         errors.add(f"pod spec support for init-containers is off, but found {len(inits)} init containers", "")
         return
+    taken = {container["name"] for container in others}
     for index, container in enumerate(inits):
         # The contract's words name the list of the ordinary containers here.
         where = at_index(path, index)
-        for field in ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle"):
-            if container.get(field) is not None:
-                errors.add("field not allowed in an init container", at(where, field))
-        validate_container(container, where, volumes, features, errors, serving=False)
+        if container["name"] in taken:
+            errors.add(f'duplicate container name "{container["name"]}"', at(where, "name"))
+        validate_init_container(container, where, volumes, features, errors)
 
 
 def _validate_containers(
@@ -107,14 +111,13 @@ def _validate_containers(
     if not containers:
         errors.missing(path)
         return
+    _validate_port_count(containers, path, errors)
     if len(containers) == 1:
-        _validate_port_count(containers, path, errors)
         validate_serving_container(containers[0], at_index(path, 0), volumes, features, errors)
         return
     if not features.enabled("multi-container"):
         errors.add(f"multi-container is off, but found {len(containers)} containers", "")
         return
-    _validate_port_count(containers, path, errors)
     names: set[str] = set()
     for index, container in enumerate(containers):
         where = at_index(path, index)

@@ -1,6 +1,6 @@
 """Whether a probe can be made (contract: control-plane.md 5.3).
 
-A port of None stands for a container that gets no requests, whose probes must say their own port.
+A port of None stands for a container that gets no requests, whose probes need a flag and must say their own port.
 """
 
 from collections.abc import Mapping
@@ -8,11 +8,23 @@ from typing import Any, Final
 
 from upwell.api.field_errors import FieldErrors, at
 
-__all__ = ["validate_probe", "validate_readiness_probe"]
+__all__ = ["disallow_probe", "validate_probe", "validate_readiness_probe"]
 
 Spec = Mapping[str, Any]
 _HANDLERS: Final = ("httpGet", "tcpSocket", "exec", "grpc")
+_TIMES: Final = ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold")
+_NAME_OF_NO_NAME: Final = "http"
+"""By which a probe may call a port that has no name."""
 _INT32_MAX: Final = 2**31 - 1
+
+
+def disallow_probe(probe: Spec, path: str, errors: FieldErrors) -> None:
+    """Refuse what a probe says, field by field; one that says nothing is no mistake."""
+    if any(probe.get(name) is not None for name in _HANDLERS):
+        errors.disallowed(path)
+    for name in _TIMES:
+        if probe.get(name):
+            errors.disallowed(at(path, name))
 
 
 def validate_probe(probe: Spec | None, path: str, port: Spec | None, errors: FieldErrors) -> None:
@@ -23,7 +35,8 @@ def validate_probe(probe: Spec | None, path: str, port: Spec | None, errors: Fie
     if not handlers:
         errors.missing_one_of(*(at(path, name) for name in _HANDLERS))
     elif len(handlers) > 1:
-        errors.multiple_one_of(*(at(path, name) for name in handlers))
+        # The contract's words write grpc in this way here.
+        errors.multiple_one_of(*(at(path, "gRPC" if name == "grpc" else name) for name in handlers))
     for name in ("httpGet", "tcpSocket"):
         if probe.get(name) is not None:
             _validate_port(probe[name].get("port", 0), at(path, f"{name}.port"), port, errors)
@@ -53,5 +66,5 @@ def _validate_port(wanted: int | str, path: str, port: Spec | None, errors: Fiel
     if port is None:
         if not wanted:
             errors.invalid(wanted, path, details="Probe port must be specified")
-    elif isinstance(wanted, str) and wanted and wanted != port.get("name", ""):
+    elif isinstance(wanted, str) and wanted and wanted != (port.get("name") or _NAME_OF_NO_NAME):
         errors.invalid(wanted, path, details="Probe port must match container port")

@@ -1,7 +1,7 @@
 """Revision: one immutable version of an app and its configuration.
 
 default ── on creation only: a revision's spec never changes
-validate ── on creation all of it; on an update that the spec is what it was, and the annotations
+validate ── on creation all of it; on an update that the spec is what it was, and if so the metadata
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from upwell.api.names import LABEL_CONFIGURATION
 from upwell.api.objects import Object
 from upwell.api.resources import REVISION
 from upwell.api.revision_defaults import default_revision_spec
-from upwell.api.revision_validation import validate_revision_annotations, validate_revision_spec
+from upwell.api.revision_validation import validate_autoscaling, validate_revision_spec
 from upwell.api.schema import Reading
 from upwell.api.template_names import describe_difference
 
@@ -34,15 +34,16 @@ def default_revision(revision: Object, old: Object | None, config: KindsConfig) 
 
 
 def validate_revision(revision: Object, old: Object | None, config: KindsConfig, errors: FieldErrors) -> None:
-    metadata, spec = revision["metadata"], revision["spec"]
-    validate_name(metadata, "metadata", errors)
-    validate_owner_label(revision, LABEL_CONFIGURATION, "Configuration", errors)
-    validate_revision_annotations(metadata.get("annotations") or {}, "metadata.annotations", config, errors)
-    if old is None:
-        validate_revision_spec(spec, "spec", config, errors)
-    elif (now := _meaning_of(revision)) != (before := _meaning_of(old)):
+    if old is not None and (now := _meaning_of(revision)) != (before := _meaning_of(old)):
         details = describe_difference(before, now, "spec")
         errors.add("Immutable fields changed (-old +new)", "spec", details=details)
+        return
+    metadata = revision["metadata"]
+    validate_name(metadata, "metadata", errors)
+    validate_owner_label(revision, LABEL_CONFIGURATION, "Configuration", errors)
+    validate_autoscaling(metadata.get("annotations") or {}, "metadata.annotations", config, errors)
+    if old is None:
+        validate_revision_spec(revision["spec"], "spec", config, errors)
 
 
 def _meaning_of(revision: Object) -> Any:

@@ -7,7 +7,7 @@ from upwell.api.names import ANNOTATION_ROLLOUT_DURATION
 from upwell.api.objects import Object, annotations_of
 from upwell.policy.durations import is_whole_seconds, parse_duration, seconds
 
-__all__ = ["rollout_seconds", "validate_rollout_duration"]
+__all__ = ["rollout_seconds", "validate_rollout_duration", "validate_whole_seconds"]
 
 KEYS: Final = (ANNOTATION_ROLLOUT_DURATION, "serving.knative.dev/rolloutDuration")
 
@@ -23,16 +23,20 @@ def rollout_seconds(route: Object, default: int) -> int:
 
 
 def validate_rollout_duration(obj: Object, errors: FieldErrors) -> None:
-    key = next((key for key in KEYS if key in annotations_of(obj)), None)
-    if key is None:
+    key = next((key for key in KEYS if key in annotations_of(obj)), "")
+    validate_whole_seconds("rollout-duration", annotations_of(obj).get(key, ""), f"metadata.annotations.{key}", errors)
+
+
+def validate_whole_seconds(what: str, text: str, path: str, errors: FieldErrors) -> None:
+    """That `text`, unless it is empty, is a duration of whole seconds, at least 0; the first problem is told."""
+    if not text:
         return
-    text, path = annotations_of(obj)[key], f"metadata.annotations.{key}"
     try:
         duration = parse_duration(text)
     except ValueError:
         errors.invalid(text, path)
         return
     if not is_whole_seconds(duration):
-        errors.add(f"rollout-duration={text} is not at second precision", path)
-    if duration < 0:
-        errors.add(f"rollout-duration={text} must be positive", path)
+        errors.add(f"{what}={text} is not at second precision", path)
+    elif duration < 0:
+        errors.add(f"{what}={text} must be positive", path)

@@ -1,8 +1,8 @@
 """The shape of objects: which fields there are, and of what type.
 
-A schema is built from `STRING`, `INTEGER`, `BOOLEAN`, `QUANTITY`, `INT_OR_STRING`, `ANYTHING`, `list_of`, `map_of`
-and `struct`. `Shape.read` walks an object along its schema and returns it in the form in which the reference stores
-it, with what it found on the way:
+A schema is built from `STRING`, `INTEGER`, `INT32`, `BOOLEAN`, `QUANTITY`, `INT_OR_STRING`, `ANYTHING`, `list_of`,
+`map_of` and `struct`. `Shape.read` walks an object along its schema and returns it in the form in which the reference
+stores it, with what it found on the way:
 
 - a value of a wrong type is a `Mismatch`: its path, the value, and what would be right;
 - a field that the schema does not have is left out and its path listed as unknown;
@@ -22,6 +22,7 @@ from upwell.api.quantity import QuantityError, canonical_quantity
 __all__ = [
     "ANYTHING",
     "BOOLEAN",
+    "INT32",
     "INTEGER",
     "INT_OR_STRING",
     "QUANTITY",
@@ -34,6 +35,7 @@ __all__ = [
     "list_of",
     "map_of",
     "open_struct",
+    "opened",
     "struct",
 ]
 
@@ -83,6 +85,8 @@ class Shape:
             return value
         if self.expected == _QUANTITY:
             return _read_quantity(self, value, path, reading)
+        if isinstance(value, float) and value.is_integer() and self.expected in _WHOLE:
+            value = int(value)  # JSON knows no other numbers: 100.0 is 100
         if not _TYPES[self.expected](value):
             reading.mismatches.append(Mismatch(path, value, self.expected))
             return value
@@ -129,19 +133,26 @@ _QUANTITY: Final = 'a quantity, for example "500m" or "128Mi"'
 
 STRING: Final = Shape("a text (put it in quotes)")
 INTEGER: Final = Shape("a whole number (without quotes)")
+INT32: Final = Shape("a whole number (without quotes) below 2147483648")
 BOOLEAN: Final = Shape("true or false (without quotes)")
 QUANTITY: Final = Shape(_QUANTITY, empty_is_kept=True)
 INT_OR_STRING: Final = Shape("a number or a name", empty_is_kept=True)
 ANYTHING: Final = Shape("anything", empty_is_kept=True)
 
+_WHOLE: Final = (INTEGER.expected, INT32.expected, INT_OR_STRING.expected)
 _TYPES: Final = {
     STRING.expected: lambda value: isinstance(value, str),
-    INTEGER.expected: lambda value: isinstance(value, int) and not isinstance(value, bool),
+    INTEGER.expected: lambda value: _is_whole(value, 63),
+    INT32.expected: lambda value: _is_whole(value, 31),
     BOOLEAN.expected: lambda value: isinstance(value, bool),
-    INT_OR_STRING.expected: lambda value: isinstance(value, int | str) and not isinstance(value, bool),
+    INT_OR_STRING.expected: lambda value: isinstance(value, str) or _is_whole(value, 31),
     _LIST: lambda value: isinstance(value, list),
     _MAP: lambda value: isinstance(value, dict),
 }
+
+
+def _is_whole(value: Any, bits: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**bits) <= value < 2**bits
 
 
 def kept(shape: Shape) -> Shape:
@@ -170,6 +181,13 @@ def struct(**fields: Shape) -> Shape:
 def open_struct(**fields: Shape) -> Shape:
     """The same, where fields beyond these are nobody's mistake."""
     return replace(struct(**fields), open=True)
+
+
+def opened(shape: Shape) -> Shape:
+    """The same, where unknown fields are nobody's mistake at any depth."""
+    item = None if shape.item is None else opened(shape.item)
+    fields = None if shape.fields is None else {name: opened(field) for name, field in shape.fields.items()}
+    return replace(shape, item=item, fields=fields, open=fields is not None)
 
 
 def _read_quantity(shape: Shape, value: Any, path: str, reading: Reading) -> Any:

@@ -28,17 +28,18 @@ def keeps_explicit_name(obj: Object, old: Object | None) -> bool:
 
 
 def validate_template_name(obj: Object, errors: FieldErrors) -> None:
-    """An explicit name begins with the parent's, and is a name."""
+    """An explicit name is a name, and begins with the parent's; the first thing that is wrong is told."""
     metadata = template_of(obj).get("metadata") or {}
     name, prefix = metadata.get("name") or "", metadata.get("generateName") or ""
     if prefix and (problem := dns_label_prefix_problem(prefix)):
         errors.invalid(f"not a DNS 1035 label prefix: [{problem}]", at(_PATH, "generateName"))
+        return
     if not name:
         return
+    parent = obj["metadata"].get("name") or ""
     if problem := dns_label_problem(name):
         errors.invalid(f"not a DNS 1035 label: [{problem}]", at(_PATH, "name"))
-    parent = obj["metadata"].get("name") or ""
-    if not parent:
+    elif not parent:
         errors.disallowed(at(_PATH, "name"))
     elif not name.startswith(f"{parent}-"):
         errors.invalid(f'"{name}" must have prefix "{parent}-"', at(_PATH, "name"))

@@ -5,6 +5,7 @@ from typing import Any
 
 from upwell.api.field_errors import FieldErrors, at, at_index
 from upwell.api.metadata import dns_label_problem
+from upwell.api.name_rules import qualified_name_problems
 
 __all__ = ["default_traffic", "validate_traffic"]
 
@@ -50,14 +51,17 @@ def _validate_tag(target: Target, index: int, seen: dict[str, int], path: str, e
 def _validate_target(target: Mapping[str, Any], path: str, errors: FieldErrors, *, in_service: bool) -> None:
     revision, configuration = target.get("revisionName") or "", target.get("configurationName") or ""
     latest = target.get("latestRevision")
-    if in_service:
-        if configuration:
-            errors.disallowed(at(path, "configurationName"))
+    if in_service and configuration:
+        errors.disallowed(at(path, "configurationName"))
     elif revision and configuration:
         errors.multiple_one_of(at(path, "revisionName"), at(path, "configurationName"))
+    elif revision or configuration:
+        _validate_reference(target, path, errors)
+    elif in_service:
+        pass  # the Service's own configuration
     elif latest is not None and not latest and not revision and not configuration:
         pass  # said below, in better words
-    elif not revision and not configuration:
+    else:
         errors.missing_one_of(at(path, "revisionName"), at(path, "configurationName"))
     if latest is not None and latest == bool(revision):
         named = "true" if latest else "false"
@@ -65,3 +69,10 @@ def _validate_target(target: Mapping[str, Any], path: str, errors: FieldErrors, 
         errors.add(message, at(path, "latestRevision"))
     if target.get("url"):
         errors.disallowed(at(path, "url"))
+
+
+def _validate_reference(target: Mapping[str, Any], path: str, errors: FieldErrors) -> None:
+    for field in ("revisionName", "configurationName"):
+        name = target.get(field) or ""
+        if name and (problems := qualified_name_problems(name)):
+            errors.invalid_key(name, at(path, field), details=", ".join(problems))

@@ -1,11 +1,13 @@
 """Whether volumes and their mounts fit together (contract: control-plane.md 5.3)."""
 
 import posixpath
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from upwell.api.config_features import FeaturesConfig
 from upwell.api.field_errors import FieldErrors, at, at_index
+from upwell.api.name_rules import label_problems
 from upwell.api.quantity import parse_quantity
 
 __all__ = ["validate_mounts", "validate_volumes"]
@@ -38,43 +40,46 @@ def validate_volumes(
         if name in names:
             errors.add(f'duplicate volume name "{name}"', at(where, "name"))
         names.add(name)
+        if name not in mounted:
+            errors.add(f'volume with name "{name}" not mounted', at(where, "name"))
         if not name:
             errors.missing(at(where, "name"))
-        elif name not in mounted:
-            errors.add(f'volume with name "{name}" not mounted', at(where, "name"))
-        _validate_flags(volume, where, features, errors)
+        elif label_problems(name):
+            errors.invalid(name, at(where, "name"))
+        else:
+            _validate_flags(volume, features, errors)
         _validate_source(volume, where, features, errors)
 
 
-def _validate_flags(volume: Spec, path: str, features: FeaturesConfig, errors: FieldErrors) -> None:
+def _validate_flags(volume: Spec, features: FeaturesConfig, errors: FieldErrors) -> None:
+    """That the kind of volume is not just permitted, but on; said without a path."""
     for field, (flag, words) in _GATED.items():
         if volume.get(field) is not None and not features.enabled(f"kubernetes.podspec-{flag}"):
             errors.add(f"{words} support is disabled, but found {words} {volume['name']}", "")
-            if not features.permitted(f"kubernetes.podspec-{flag}"):
-                errors.disallowed(at(path, field))
     claim = volume.get(_CLAIM)
     if claim is None:
         return
-    found = f"but found persistent volume claim {claim.get('claimName', '')}"
+    found = f"but found persistent volume claim {claim['claimName']}"
     if not features.enabled(_CLAIM_FLAG):
         errors.add(f"Persistent volume claim support is disabled, {found}", "")
-        if not features.permitted(_CLAIM_FLAG):
-            errors.disallowed(at(path, _CLAIM))
     if not claim.get("readOnly") and not features.enabled(_WRITE_FLAG):
         errors.add(f"Persistent volume write support is disabled, {found} that is not read-only", "")
 
 
 def _validate_source(volume: Spec, path: str, features: FeaturesConfig, errors: FieldErrors) -> None:
-    given = [field for field in (*_PLAIN, *_GATED, _CLAIM) if volume.get(field) is not None]
+    gates = {**{field: f"kubernetes.podspec-{flag}" for field, (flag, _) in _GATED.items()}, _CLAIM: _CLAIM_FLAG}
+    given = [field for field in (*_PLAIN, *gates) if volume.get(field) is not None]
+    for field in given:
+        if field in gates and not features.permitted(gates[field]):
+            errors.disallowed(at(path, field))
     if len(given) > 1:
         errors.multiple_one_of(*(at(path, field) for field in given))
     elif not given:
-        errors.missing_one_of(*(at(path, field) for field in _possible(features)))
-    projected = volume.get("projected")
-    if projected is not None and "sources" not in projected:
-        errors.missing(at(path, "projected.sources"))
-    for index, source in enumerate((projected or {}).get("sources") or ()):
-        _validate_projection(source, at_index(at(path, "projected"), index), errors)
+        possible = [*_PLAIN, *(field for field, flag in gates.items() if features.enabled(flag))]
+        errors.missing_one_of(*(at(path, field) for field in possible))
+    for field in ("secret", "configMap"):
+        _validate_items((volume.get(field) or {}).get("items") or (), path, errors)
+    _validate_projected(volume.get("projected"), path, errors)
     empty_dir = volume.get("emptyDir") or {}
     if empty_dir.get("medium", "") not in ("", "Memory"):
         errors.invalid(empty_dir["medium"], at(path, "emptyDir.medium"))
@@ -83,9 +88,11 @@ def _validate_source(volume: Spec, path: str, features: FeaturesConfig, errors: 
         errors.invalid(limit, at(path, "emptyDir.sizeLimit"))
 
 
-def _possible(features: FeaturesConfig) -> list[str]:
-    gated = [field for field, (flag, _) in _GATED.items() if features.permitted(f"kubernetes.podspec-{flag}")]
-    return [*_PLAIN, *gated, *([_CLAIM] if features.permitted(_CLAIM_FLAG) else [])]
+def _validate_projected(projected: Spec | None, path: str, errors: FieldErrors) -> None:
+    if projected is not None and "sources" not in projected:
+        errors.missing(at(path, "projected.sources"))
+    for index, source in enumerate((projected or {}).get("sources") or ()):
+        _validate_projection(source, at_index(at(path, "projected"), index), errors)
 
 
 def _validate_projection(source: Spec, path: str, errors: FieldErrors) -> None:
@@ -95,8 +102,38 @@ def _validate_projection(source: Spec, path: str, errors: FieldErrors) -> None:
     elif len(given) > 1:
         errors.multiple_one_of(*(at(path, field) for field in given))
     for field in given:
-        if field in ("configMap", "secret") and not source[field].get("name"):
-            errors.missing(at(path, f"{field}.name"))
+        where, content = at(path, field), source[field]
+        if field == "serviceAccountToken":
+            if not content["path"]:
+                errors.missing(at(where, "path"))
+        elif field == "downwardAPI":
+            _validate_downward(content.get("items") or (), where, errors)
+        else:
+            if not content["name"]:
+                errors.missing(at(where, "name"))
+            _validate_items(content.get("items") or (), where, errors)
+
+
+def _validate_items(items: Sequence[Spec], path: str, errors: FieldErrors) -> None:
+    """Keys of a Secret or a ConfigMap, each with the file that it becomes."""
+    for index, item in enumerate(items):
+        for field in ("key", "path"):
+            if not item[field]:
+                errors.missing(at(at_index(at(path, "items"), index), field))
+
+
+def _validate_downward(items: Sequence[Spec], path: str, errors: FieldErrors) -> None:
+    """Fields of the pod, each with the file that it becomes."""
+    for index, item in enumerate(items):
+        where = at_index(at(path, "items"), index)
+        fields = [at(where, field) for field in ("fieldRef", "resourceFieldRef")]
+        count = sum(item.get(field) is not None for field in ("fieldRef", "resourceFieldRef"))
+        if count == 0:
+            errors.missing_one_of(*fields)
+        elif count == 2:
+            errors.add("Within a single item, cannot set both", *fields)
+        if not item["path"]:
+            errors.missing(at(where, "path"))
 
 
 def validate_mounts(
@@ -109,8 +146,8 @@ def validate_mounts(
         volume = volumes.get(mount["name"])
         if volume is None:
             errors.add("volumeMount has no matching volume", at(where, "name"))
-        elif not mount.get("readOnly"):
-            _validate_writable(volume, at(where, "readOnly"), errors)
+        if not mount.get("readOnly"):
+            _validate_writable(volume or {}, at(where, "readOnly"), errors)
         _validate_mount_path(mount["mountPath"], at(where, "mountPath"), seen, errors)
         _validate_propagation(mount, where, features, errors)
 
@@ -126,7 +163,7 @@ def _validate_mount_path(mount_path: str, path: str, seen: set[str], errors: Fie
     if not mount_path:
         errors.missing(path)
         return
-    clean = posixpath.normpath(mount_path)
+    clean = posixpath.normpath(re.sub("^/+", "/", mount_path))
     if clean in _RESERVED_PATHS:
         errors.add(f'mountPath "{clean}" is a reserved path', path)
     elif not clean.startswith("/"):
