@@ -17,6 +17,7 @@ from upwell.api.conditions import TRUE, find
 from upwell.api.config_gateway import ParentGateway
 from upwell.api.names import LABEL_VISIBILITY
 from upwell.api.objects import Object, is_deleting, labels_of, name_of, namespace_of, new_object
+from upwell.api.resources import Resource
 from upwell.cluster.client import Client
 
 __all__ = ["GatewayApi"]
@@ -30,7 +31,7 @@ _ACCEPTED: Final = ("Accepted", "ResolvedRefs")
 class GatewayApi:
     """A Translation."""
 
-    resources = (HTTP_ROUTE,)
+    resources: tuple[Resource, ...] = (HTTP_ROUTE,)
 
     def __init__(self, settings: Settings, client: Client) -> None:
         self._settings = settings

@@ -74,6 +74,8 @@ class IstioConfig:
     local: tuple[IstioGateway, ...] = field(
         default_factory=lambda: _default("knative-local-gateway", "knative-local-gateway")
     )
+    believes_status: bool = False
+    """Whether what a VirtualService's status says settles whether it is served; `PILOT_ENABLE_STATUS` of Istio."""
 
 
 def parse_istio(data: Mapping[str, str]) -> IstioConfig:
@@ -87,6 +89,7 @@ def parse_istio(data: Mapping[str, str]) -> IstioConfig:
     return IstioConfig(
         external=defaults.external if external is None else external,
         local=defaults.local if local is None else local,
+        believes_status=settings.flag("enable-virtualservice-status", False),
     )
 
 

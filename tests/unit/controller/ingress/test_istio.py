@@ -6,6 +6,7 @@ import pytest
 
 from controller.ingress.istio import Istio
 from controller.ingress.translation import with_probes
+from tests.unit.cluster.fake_api import FakeApi
 from tests.unit.controller.ingress.ingresses import INSIDE, PUBLIC, ingress, rule, settings, split
 from upwell.api.config_istio import parse_istio
 from upwell.api.objects import Key, Object
@@ -22,9 +23,13 @@ GATEWAYS = """
 """
 
 
+def translation(**data: str) -> Istio:
+    return Istio(settings(istio=data), FakeApi(), lambda service: None)
+
+
 def translate(obj: Object | None = None, **data: str) -> dict[str, Any]:
     istio = {key.replace("_", "-"): value for key, value in data.items()}
-    children = Istio(settings(istio=istio)).children(obj or ingress())
+    children = translation(**istio).children(obj or ingress())
     return {child["metadata"]["name"]: child for child in children}
 
 
@@ -93,7 +98,7 @@ def test_without_gateways_there_is_only_the_mesh() -> None:
 
 
 def test_a_gateway_with_a_selector_serves_whom_it_selects_and_the_other_everybody_else() -> None:
-    istio = Istio(settings(istio={"external-gateways": GATEWAYS}))
+    istio = translation(**{"external-gateways": GATEWAYS})
 
     assert istio.gateways(ingress()).external == (Key("istio", "everyone"),)
     assert istio.gateways(ingress(labels={"audience": "partners"})).external == (Key("istio", "partners"),)
