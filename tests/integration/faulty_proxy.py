@@ -20,8 +20,17 @@ from aiohttp import web
 
 __all__ = ["FaultyProxy"]
 
-_STATUS = {409: "Conflict", 410: "Expired", 429: "TooManyRequests", 500: "InternalError", 503: "ServiceUnavailable"}
+_STATUS = {
+    409: "Conflict",
+    410: "Expired",
+    429: "TooManyRequests",
+    500: "InternalError",
+    503: "ServiceUnavailable",
+    504: "Timeout",
+}
 _OPAQUE = re.compile(r"rv\.([0-9a-f]+)\.z")
+_BESIDE = re.compile("/(events|leases)(/|$)")
+"""What is written whether or not there is anything to do."""
 _EXPIRED = {"kind": "Status", "apiVersion": "v1", "code": 410, "reason": "Expired", "message": "too old"}
 
 
@@ -36,6 +45,10 @@ class FaultyProxy:
         """Whether there are faults at all."""
         self.share = 0.15
         """Of requests that go wrong; of reads a third of it."""
+        self.only_time_outs = False
+        """Whether what goes wrong is always a time-out at the server, of reads as often as of writes."""
+        self.pruned: dict[str, tuple[str, ...]] = {}
+        """By kind, fields of any depth that the server does not know and drops from what is written."""
         self.faults: Counter[str] = Counter()
         self.writes: Counter[str] = Counter()
         """By verb and collection, writes that reached the server and changed something."""
@@ -60,9 +73,11 @@ class FaultyProxy:
             return await self._forward(request)
         if request.query.get("watch"):
             return await self._watch(request)
-        share = self.share / 3 if request.method == "GET" else self.share
+        share = self.share / 3 if request.method == "GET" and not self.only_time_outs else self.share
         if not (self._random.random() < share and self.active):
             return await self._forward(request)
+        if self.only_time_outs:
+            return await self._time_out(request)
         if request.method == "GET":
             self.faults["read failed"] += 1
             return _refusal(self._random.choice((429, 500, 503)), {"Retry-After": "1"})
@@ -80,17 +95,33 @@ class FaultyProxy:
         request.transport.abort()
         return web.Response()
 
+    async def _time_out(self, request: web.Request) -> web.Response:
+        """Too late for an answer, and for writes nobody knows whether they were done."""
+        done = request.method != "GET" and self._random.random() < 0.5
+        self.faults["timed out after" if done else "timed out before"] += 1
+        if done:
+            await self._forward(request)
+        await asyncio.sleep(self._random.uniform(0.05, 0.5))
+        return _refusal(504)
+
     async def _forward(self, request: web.Request) -> web.Response:
-        body, headers = _numbers((await request.read()).decode()), _headers(request)
+        body, headers = self._prune(_numbers((await request.read()).decode())), _headers(request)
         async with self._session.request(
             request.method, self._target + _numbers(request.path_qs), data=body, headers=headers
         ) as answer:
             content = await answer.read()
-        if request.method != "GET" and answer.status < 300 and "events" not in request.path:
+        if request.method != "GET" and answer.status < 300 and not _BESIDE.search(request.path):
             self.writes[f"{request.method} {request.path}"] += 1
         if answer.content_type == "application/json" and self.active:
             content = json.dumps(_opaque(_filled_in(json.loads(content)))).encode()
         return web.Response(body=content, status=answer.status, content_type=answer.content_type)
+
+    def _prune(self, body: str) -> str:
+        if not (self.pruned and body.startswith("{")):
+            return body
+        content = json.loads(body)
+        unknown = self.pruned.get(str(content.get("kind")), ())
+        return json.dumps(_without(content, unknown)) if unknown else body
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         if self.active and self._random.random() < 0.1:
@@ -145,6 +176,12 @@ def _opaque(content: Any) -> Any:
 def _numbers(text: str) -> str:
     """What a client sent, with the server's own versions."""
     return _OPAQUE.sub(lambda found: str(int(found[1], 16)), text)
+
+
+def _without(value: Any, fields: tuple[str, ...]) -> Any:
+    if isinstance(value, dict):
+        return {name: _without(part, fields) for name, part in value.items() if name not in fields}
+    return [_without(part, fields) for part in value] if isinstance(value, list) else value
 
 
 def _filled_in(content: Any) -> Any:

@@ -18,6 +18,14 @@ from upwell.api.resources import CONFIG_MAP, DEPLOYMENT, DOMAIN_MAPPING, REVISIO
 from upwell.cluster.errors import Conflict, NotFound
 
 NAMES = ("one", "two", "three", "four")
+OBJECTS_OF_A_SERVICE = 8
+"""Service, Configuration, Revision, Route, Deployment, PodAutoscaler, Ingress, and the placeholder Service."""
+UNKNOWN_TO_OLD_SERVERS = {
+    "Deployment": ("seccompProfile", "enableServiceLinks", "minReadySeconds"),
+    "Service": ("appProtocol",),
+    "PodAutoscaler": ("reachability",),
+    "Ingress": ("httpOption",),
+}
 _OWN = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields")
 
 _OTHERS = (
@@ -151,6 +159,45 @@ async def test_faults_change_nothing_about_the_outcome(world: World, tmp_path: P
         # What the server fills in is not fought over: with nothing left to do, nothing is written.
         proxy.share = 0.0
         await at_rest(proxy)
+
+
+async def test_requests_that_time_out_are_made_again_and_nothing_is_there_twice(world: World, tmp_path: Path) -> None:
+    async with FaultyProxy(target_of(world.server.kubeconfig), seed=11).serve() as proxy:
+        proxy.only_time_outs = True
+        world.controllers.append(Process(through(proxy, world.server.kubeconfig, tmp_path), "controller-1").start())
+        await asyncio.gather(*(world.apply(name) for name in NAMES))
+        for name in NAMES:
+            await world.ready(name)
+
+        assert len(await world.everything()) == OBJECTS_OF_A_SERVICE * len(NAMES)
+        assert proxy.faults.keys() >= {"timed out before", "timed out after"}
+        proxy.share = 0.0
+        await at_rest(proxy)
+
+
+async def test_fields_that_the_server_does_not_know_are_not_written_again_and_again(
+    world: World, tmp_path: Path
+) -> None:
+    async with FaultyProxy(target_of(world.server.kubeconfig), seed=13).serve() as proxy:
+        proxy.share = 0.0
+        proxy.pruned = UNKNOWN_TO_OLD_SERVERS
+        world.controllers.append(Process(through(proxy, world.server.kubeconfig, tmp_path), "controller-1").start())
+        await asyncio.gather(*(world.apply(name) for name in NAMES))
+        for name in NAMES:
+            await world.ready(name)
+        await at_rest(proxy)
+        deployment = await world.get(DEPLOYMENT, "one-00001-deployment")
+        pod = deployment["spec"]["template"]["spec"]
+        assert "enableServiceLinks" not in pod
+        assert not any("seccompProfile" in one.get("securityContext", {}) for one in pod["containers"])
+
+        # Each object is looked at again when something of its own changes: that costs a write or two, and then rest.
+        before = proxy.writes.copy()
+        touched = {"metadata": {"annotations": {"example.com/touched": "once"}}}
+        for name in NAMES:
+            await world.client.patch(DEPLOYMENT, f"{name}-00001-deployment", NAMESPACE, touched)
+        await at_rest(proxy)
+        assert (proxy.writes - before).total() <= 2 * len(NAMES), proxy.writes - before
 
 
 async def same(world: World, wanted: dict[Any, Object]) -> bool:
