@@ -34,7 +34,8 @@ def validate_service(service: Object, old: Object | None, config: KindsConfig, e
     validate_stickiness(service, errors)
     validate_template(service, config, errors)
     validate_template_name(service, errors)
-    validate_traffic(service["spec"]["traffic"], "spec.traffic", errors, in_service=True)
+    if "traffic" in service["spec"]:  # else it is filled in, if not before it is stored then by the controllers
+        validate_traffic(service["spec"]["traffic"], "spec.traffic", errors, in_service=True)
     if old is not None:
         validate_template_name_change(service, old, errors)
         validate_authors(service, old, errors)

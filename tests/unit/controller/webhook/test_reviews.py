@@ -74,6 +74,11 @@ def test_what_is_wrong_is_told_line_by_line() -> None:
     )
 
 
+def test_an_object_that_did_not_go_through_defaulting_is_judged_all_the_same() -> None:
+    assert REVIEWS.validate(review(service()))["response"]["allowed"]
+    assert "containers[0].image" in REVIEWS.validate(review(service(image="")))["response"]["status"]["message"]
+
+
 def test_a_revision_may_not_change_and_is_left_as_it_is() -> None:
     old = new_object(REVISION, "default", "app-1", spec={"containers": [{"image": "a:1", "args": []}]})
     labelled = {**old, "metadata": {**old["metadata"], "labels": {"a": "b"}}}
