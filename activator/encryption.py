@@ -9,7 +9,7 @@ with TLS opens, and new connections to sidecars are encrypted.
 import asyncio
 import base64
 import binascii
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from upwell.api.objects import Object
@@ -21,6 +21,7 @@ from upwell.http import Listener
 from upwell.http.dial import SecureDialer
 from upwell.ports import ConfigError
 from upwell.telemetry import log
+from upwell.tls.bundles import DATA_PLANE, TRUST_BUNDLES, pems_of
 from upwell.tls.dialing import Authorities, NamedDialer
 from upwell.tls.memory import as_files
 from upwell.tls.serving import ServingContext
@@ -30,9 +31,6 @@ __all__ = ["Encryption"]
 
 LOG: Final = log.get("tls")
 SECRET_NAME: Final = "routing-serving-certs"
-TRUST_BUNDLES: Final = "networking.knative.dev/trust-bundle"
-DATA_PLANE: Final = "data-plane.knative.dev"
-"""The name that all sidecars have in their certificates."""
 USER_PREFIX: Final = "kn-user-"
 """With the namespace behind it: the name that the sidecars of one namespace have besides."""
 
@@ -124,7 +122,7 @@ class Encryption:
     def _trust(self) -> None:
         secrets, bundles = self._secrets.list(), self._bundles.list()
         pems = [_entry(secret, "ca.crt").decode("latin-1") for secret in secrets]
-        pems += [value for bundle in bundles for value in _texts(bundle)]
+        pems += pems_of(bundles)
         if not secrets and self._authorities.context is not None:
             return
         try:
@@ -138,7 +136,3 @@ def _entry(secret: Object, name: str) -> bytes:
         return base64.b64decode((secret.get("data") or {}).get(name) or "", validate=True)
     except binascii.Error:
         return b""
-
-
-def _texts(bundle: Object) -> Iterable[str]:
-    return (str(value) for value in (bundle.get("data") or {}).values())

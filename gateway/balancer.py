@@ -4,12 +4,12 @@ A backend is a port of a Service. Its endpoints are the ready addresses in the S
 name that the Service gives the port; where none is ready, those that terminate and still serve. Of two of them drawn
 at random the one with fewer requests in flight is taken (the power of two choices), which needs no bookkeeping besides
 those counts and no scan. What is spoken there the Service's port says: HTTP/2 where it is named `http2` or `h2c`, or
-has that appProtocol, else HTTP/1. An endpoint that has just failed is passed over for a moment while there are others:
-EndpointSlices follow a death, the next request is earlier.
+has that appProtocol, else HTTP/1; and TLS where it is named `https`. An endpoint that has just failed is passed over
+for a moment while there are others: EndpointSlices follow a death, the next request is earlier.
 """
 
 import random
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from gateway.ingress import Backend
@@ -20,9 +20,11 @@ from upwell.clock import Clock, SystemClock
 from upwell.cluster.endpoints import Address, EndpointTracker
 from upwell.cluster.informer import Informer
 from upwell.http import Upstream
+from upwell.http.dial import SecureDialer
 
 __all__ = ["Balancer", "Pool", "UpstreamSource"]
 
+HTTPS: Final = "https"
 HTTP2_NAMES: Final = frozenset((names.PORT_NAME_H2C, "h2c"))
 SUSPECT_SECONDS: Final = 1.0
 """How long an endpoint that failed is passed over; a restart takes about as long."""
@@ -31,7 +33,7 @@ SUSPECT_SECONDS: Final = 1.0
 class UpstreamSource(Protocol):
     """What the balancer needs of the engine."""
 
-    def upstream(self, host: str, port: int) -> Upstream: ...
+    def upstream(self, host: str, port: int, *, secure: SecureDialer | None = None) -> Upstream: ...
 
     def discard(self, upstream: Upstream) -> None: ...
 
@@ -94,14 +96,16 @@ class Balancer:
         engine: UpstreamSource,
         metrics: GatewayMetrics,
         *,
+        secure: SecureDialer | None = None,
         clock: Clock | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        """`services` is an informer on core Services, run by the caller."""
+        """`services` is an informer on core Services, run by the caller; `secure` dials where TLS is spoken."""
         self._services = services
         self._endpoints = endpoints
         self._engine = engine
         self._metrics = metrics
+        self._secure = secure
         self._clock = clock or SystemClock()
         self._rng = rng or random.Random()
         self._pools: dict[Backend, Pool] = {}
@@ -151,21 +155,27 @@ class Balancer:
 
     def _refresh(self, pool: Pool) -> None:
         port = self._port(pool.backend)
+        secure = None
         if port is not None:
-            pool.http2 = port.get("name") in HTTP2_NAMES or port.get("appProtocol") == names.APP_PROTOCOL_H2C
+            # Behind TLS there is what is spoken without it at the port beside.
+            secure = self._secure if port.get("name") == HTTPS else None
+            pool.http2 = any(map(_speaks_http2, [port] if secure is None else self._ports(pool.backend)))
         addresses = self._addresses(pool.backend, port)
         if [(upstream.host, upstream.port) for upstream in pool.upstreams] != addresses:
-            self._set(pool, [self._engine.upstream(host, port) for host, port in addresses])
+            self._set(pool, [self._engine.upstream(host, number, secure=secure) for host, number in addresses])
             for callback in self._callbacks:
                 callback(pool)
 
     def _port(self, backend: Backend) -> Mapping[str, Any] | None:
-        service = self._services.get(backend.namespace, backend.service)
-        for port in ((service or {}).get("spec") or {}).get("ports") or ():
+        for port in self._ports(backend):
             if backend.port in (port.get("port"), port.get("name")):
-                found: Mapping[str, Any] = port
-                return found
+                return port
         return None
+
+    def _ports(self, backend: Backend) -> Sequence[Mapping[str, Any]]:
+        service = self._services.get(backend.namespace, backend.service)
+        found: Sequence[Mapping[str, Any]] = ((service or {}).get("spec") or {}).get("ports") or ()
+        return found
 
     def _addresses(self, backend: Backend, port: Mapping[str, Any] | None) -> list[Address]:
         if port is None:
@@ -184,3 +194,7 @@ class Balancer:
                 del self._uses[upstream]
                 self._engine.discard(upstream)
         pool.forget(set(old) - set(upstreams))
+
+
+def _speaks_http2(port: Mapping[str, Any]) -> bool:
+    return port.get("name") in HTTP2_NAMES or port.get("appProtocol") == names.APP_PROTOCOL_H2C

@@ -6,12 +6,15 @@
 The Secrets of type `kubernetes.io/tls` are followed, so a renewed certificate is shown from the next connection on,
 and connections that exist keep theirs. One that cannot be used, or was deleted, leaves the last good one in its place.
 Clients that name no host, or one without a certificate, are refused before anything else is said: a certificate for
-another host would only teach them to look away.
+another host would only teach them to look away. A Secret that is missing or broken is told when that begins, not with
+every client; those that were there at the start are read when somebody asks for them.
 """
 
 import base64
 import binascii
 import ssl
+from collections import Counter
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple, Protocol
 
@@ -33,10 +36,21 @@ _NEVER_SHOWN: Final = "gateway.invalid"
 _KEPT: Final = ("name", "namespace", "uid", "resourceVersion")
 
 
+NO_NAME: Final = "no-name"
+NO_CERTIFICATE: Final = "no-certificate"
+SECRET_MISSING: Final = "secret-missing"
+SECRET_UNUSABLE: Final = "secret-unusable"
+REASONS: Final = (NO_NAME, NO_CERTIFICATE, SECRET_MISSING, SECRET_UNUSABLE)
+"""Why a client is refused: it names no host, the host has no certificate, or its Secret is not there or no good."""
+_NOTHING: Final[frozenset[Key]] = frozenset()
+
+
 class TableSource(Protocol):
     """Who holds the current table."""
 
     table: Table
+
+    def on_change(self, callback: Callable[[Collection[Key]], None]) -> None: ...
 
 
 class _Shown(NamedTuple):
@@ -66,8 +80,23 @@ class Certificates:
         self._shown: dict[Key, _Shown] = {}
         self._unusable: dict[Key, str] = {}
         """By Secret: the version that cannot be used."""
+        self._following = False
+        self._missing: set[Key] = set()
+        """Secrets that are asked for and do not exist."""
+        self._by_ingress: dict[Key, frozenset[Key]] = {}
+        self._wanted = Counter([default] if default is not None else ())
+        """By Secret: how many ask for it."""
         self._refused = registry.counter(
-            "upwell_gateway_tls_refused", "TLS connections refused: no certificate for the host that was asked for."
+            "upwell_gateway_tls_refused",
+            "TLS connections refused: no certificate for the host that was asked for.",
+            ("reason",),
+        )
+        for reason in REASONS:
+            self._refused.labels(reason)
+        registry.gauge_from(
+            "upwell_gateway_certificates_unusable",
+            "Secrets that hosts have their certificates in and that are missing or cannot be used.",
+            lambda: len(self._missing | self._unusable.keys()),
         )
         self._expiry = registry.gauge(
             "upwell_gateway_certificate_expiry_seconds",
@@ -77,6 +106,13 @@ class Certificates:
         self.context = self._listening()
         """To listen with."""
         self.secrets.add_handler(self._secret_changed)
+        routes.on_change(self._routes_changed)
+
+    def follow(self) -> None:
+        """The first table is complete, and all Secrets known: tell what is missing, and what is amiss from now on."""
+        self._following = True
+        for key in self._wanted:
+            self._look_for(key)
 
     def _listening(self) -> ssl.SSLContext:
         """A context that hands each client over to another; its certificate is for OpenSSL alone."""
@@ -88,23 +124,30 @@ class Certificates:
         context.sni_callback = self._greeted
         return context
 
+    # What clients are shown.
+
     def _greeted(self, connection: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> int | None:
-        shown = self._for_host(name) or (self._use(self._default) if self._default else None)
+        key = self._secret_for(name)
+        shown = (self._use(key) if key else None) or (self._use(self._default) if self._default else None)
         if shown is None:
-            self._refused.inc()
+            self._refused.labels(self._reason(name, key)).inc()
             return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
         connection.context = shown.context
         return None
 
-    def _for_host(self, name: str | None) -> _Shown | None:
+    def _secret_for(self, name: str | None) -> Key | None:
         if not name:
             return None
         host = normal_host(name.encode("ascii", "replace"))
         table = self._routes.table
         entry = table.hosts.get(host)
         ingress = table.ingresses.get(entry.ingress) if entry is not None else None
-        secret = ingress.secret(host) if ingress is not None else None
-        return self._use(secret) if secret is not None else None
+        return ingress.secret(host) if ingress is not None else None
+
+    def _reason(self, name: str | None, key: Key | None) -> str:
+        if key is None:
+            return NO_CERTIFICATE if name else NO_NAME
+        return SECRET_UNUSABLE if key in self._unusable else SECRET_MISSING
 
     def _use(self, key: Key) -> _Shown | None:
         shown = self._shown.get(key)
@@ -115,8 +158,49 @@ class Certificates:
                 shown = self._shown.get(key)
         return shown
 
-    def _secret_changed(self, _old: Object | None, new: Object | None) -> None:
-        if new is not None and (key := key_of(new)) in self._shown:
+    # What changes.
+
+    def _routes_changed(self, ingresses: Collection[Key]) -> None:
+        for key in ingresses:
+            routes = self._routes.table.ingresses.get(key)
+            wanted = frozenset(routes.secrets.values()) if routes is not None else _NOTHING
+            before = self._by_ingress.pop(key, _NOTHING)
+            if wanted:
+                self._by_ingress[key] = wanted
+            for secret in wanted - before:
+                self._wanted[secret] += 1
+                if self._following and secret not in self._shown:
+                    self._look_for(secret)
+                    self._use(secret)
+            for secret in before - wanted:
+                self._let_go(secret)
+
+    def _look_for(self, key: Key) -> None:
+        if self.secrets.get(*key) is None and key not in self._missing:
+            self._missing.add(key)
+            LOG.warning("the Secret of a certificate is missing", secret=str(key), shown=key in self._shown)
+
+    def _let_go(self, key: Key) -> None:
+        self._wanted[key] -= 1
+        if self._wanted[key]:
+            return
+        del self._wanted[key]
+        self._missing.discard(key)
+        self._unusable.pop(key, None)
+        if self._shown.pop(key, None) is not None:
+            self._expiry.remove(*key)
+
+    def _secret_changed(self, old: Object | None, new: Object | None) -> None:
+        changed = new if new is not None else old
+        assert changed is not None, "a change is of something"
+        key = key_of(changed)
+        if key not in self._wanted:
+            return
+        if new is None:
+            self._look_for(key)
+            return
+        self._missing.discard(key)
+        if self._following or key in self._shown:
             self._load(key, new)
 
     def _load(self, key: Key, secret: Object) -> None:

@@ -21,6 +21,7 @@ from gateway.entrance import Entrance
 from gateway.forwarding import Forwarding
 from gateway.metrics import GatewayMetrics
 from gateway.routes import Routes
+from gateway.trust import Trust
 from gateway.writer import StatusWriter
 from upwell.api.names import PORT_GATEWAY_LOCAL_TLS, PORT_GATEWAY_TLS
 from upwell.api.resources import CORE_SERVICE, ENDPOINT_SLICE, INGRESS
@@ -61,7 +62,9 @@ class Gateway:
         client.count_in(self._registry)
         metrics = GatewayMetrics(self._registry)
         self._routes = Routes(self._ingresses, config.ingress_class)
-        balancer = Balancer(self._services, EndpointTracker(self._slices), self._engine, metrics)
+        self._trust = Trust(client, config.namespace)
+        endpoints = EndpointTracker(self._slices)
+        balancer = Balancer(self._services, endpoints, self._engine, metrics, secure=self._trust.dialer)
         self._routes.on_unused(balancer.drop)
         self._status = StatusWriter(client, self._ingresses, self._routes, config.load_balancers)
         self._certificates = self._make_certificates()
@@ -90,6 +93,7 @@ class Gateway:
             "ingress informer": self._ingresses.run(),
             "service informer": self._services.run(),
             "endpoint slice informer": self._slices.run(),
+            "trust bundle informer": self._trust.bundles.run(),
         }
         if self._certificates is not None:
             tasks["secret informer"] = self._certificates.secrets.run()
@@ -115,6 +119,7 @@ class Gateway:
             await informer.wait_synced()
         if self._certificates is not None:
             await self._certificates.secrets.wait_synced()
+        await self._trust.wait_synced()
 
     async def _open(self) -> None:
         local = self._config.local_port

@@ -6,7 +6,7 @@ good generation, and the reason is kept for its status.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final, cast
 
 from gateway.ingress import Backend, IngressRoutes, compile_ingress
@@ -14,6 +14,7 @@ from gateway.kept import whole_ingress
 from gateway.table import Table
 from upwell.api.names import ANNOTATION_INGRESS_CLASS, ANNOTATION_STICKINESS
 from upwell.api.objects import Key, Object, ObjectError, annotations_of, is_deleting, key_of, uid_of
+from upwell.clock import Clock, SystemClock
 from upwell.cluster.informer import Informer
 from upwell.telemetry import log
 
@@ -25,16 +26,20 @@ LOG: Final = log.get("routes")
 class Routes:
     """The table, and which generation of which object it serves."""
 
-    def __init__(self, ingresses: Informer, ingress_class: str) -> None:
+    def __init__(self, ingresses: Informer, ingress_class: str, clock: Clock | None = None) -> None:
         """`ingresses` is an informer on Ingress objects, run by the caller."""
         self.table = Table()
         self.rejected: dict[Key, tuple[int, ObjectError]] = {}
         """Generations that cannot be served, and why."""
+        self.changed = 0.0
+        """When the table last changed, in Unix time; 0 before it was filled."""
         self._class = ingress_class
+        self._clock = clock or SystemClock()
         self._changed: dict[Key, Object | None] = {}
         self._loop = asyncio.get_running_loop()
         self._served_callbacks: list[Callable[[Key], None]] = []
         self._unused_callbacks: list[Callable[[Backend], None]] = []
+        self._change_callbacks: list[Callable[[Collection[Key]], None]] = []
         ingresses.add_handler(self._ingress_changed)
 
     def on_served(self, callback: Callable[[Key], None]) -> None:
@@ -44,6 +49,10 @@ class Routes:
     def on_unused(self, callback: Callable[[Backend], None]) -> None:
         """Call `callback` when no object leads to a backend any more."""
         self._unused_callbacks.append(callback)
+
+    def on_change(self, callback: Callable[[Collection[Key]], None]) -> None:
+        """Call `callback` with the objects that came, changed or went, when the table has them as they are now."""
+        self._change_callbacks.append(callback)
 
     def is_ours(self, obj: Object) -> bool:
         """Whether this gateway serves the object."""
@@ -68,6 +77,9 @@ class Routes:
         for backend in self.table.change(updates):
             for callback in self._unused_callbacks:
                 callback(backend)
+        self.changed = self._clock.now()
+        for changed_callback in self._change_callbacks:
+            changed_callback(changed.keys())
         for key, obj in changed.items():
             if obj is not None:
                 self._tell_served(key)

@@ -27,6 +27,7 @@ from upwell.api.objects import (
 from upwell.api.resources import CERTIFICATE, NAMESPACE, REVISION
 from upwell.cluster.reconciler import Reconciler
 from upwell.telemetry import log
+from upwell.tls.bundles import DATA_PLANE
 
 __all__ = ["LABEL_WILDCARD", "NamespaceCertificates"]
 
@@ -35,7 +36,6 @@ NAME: Final = "namespace-certificates"
 LABEL_WILDCARD: Final = "networking.knative.dev/wildcardDomain"
 SIDECARS: Final = "serving-certs"
 ACTIVATORS: Final = "routing-serving-certs"
-DATA_PLANE: Final = "data-plane.knative.dev"
 """The name by which activators and sidecars know each other, whatever pod they are."""
 ROUTING: Final = "kn-routing"
 USER_PREFIX: Final = "kn-user-"

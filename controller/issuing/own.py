@@ -28,11 +28,11 @@ from upwell.api.objects import (
 )
 from upwell.api.resources import CONFIG_MAP, SECRET, Resource
 from upwell.cluster.errors import AlreadyExists, NotFound
+from upwell.tls.bundles import TRUST_BUNDLES
 
 __all__ = ["AUTHORITY_SECRET", "LOOK_SECONDS", "OwnIssuer"]
 
 AUTHORITY_SECRET: Final = "upwell-certificate-authority"
-LABEL_TRUST_BUNDLE: Final = "networking.knative.dev/trust-bundle"
 LABEL_CERTIFICATE_UID: Final = "networking.internal.knative.dev/certificate-uid"
 LOOK_SECONDS: Final = 600.0
 """Between two looks at a Secret, which nobody tells us of when it is deleted or grows old."""
@@ -104,7 +104,7 @@ class OwnIssuer:
         if step is not None:
             secret = await self._cluster.client.update(SECRET, {**secret, "data": _encoded(step)})
         text = _decoded(secret)[AUTHORITIES].decode()
-        bundle = await self._get_or_create(CONFIG_MAP, TRUST_BUNDLE, {LABEL_TRUST_BUNDLE: "true"})
+        bundle = await self._get_or_create(CONFIG_MAP, TRUST_BUNDLE, {TRUST_BUNDLES: "true"})
         if (bundle.get("data") or {}).get(AUTHORITIES) != text:
             await self._cluster.client.update(CONFIG_MAP, {**bundle, "data": {AUTHORITIES: text}})
         return authorities

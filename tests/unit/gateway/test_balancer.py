@@ -19,15 +19,19 @@ from upwell.cluster.endpoints import EndpointTracker
 from upwell.cluster.informer import Informer
 from upwell.cluster.runtime import running
 from upwell.http import Upstream
+from upwell.http.dial import SecureDialer
 from upwell.telemetry.metrics import Registry
+from upwell.tls.dialing import Authorities, NamedDialer
 
 HELLO = Backend("default", "hello", 80)
+SECURE = NamedDialer(Authorities(), "one", "one")
 
 
 class FakeUpstream:
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, secure: SecureDialer | None = None) -> None:
         self.host = host
         self.port = port
+        self.secure = secure
         self.in_flight = 0
 
 
@@ -35,8 +39,8 @@ class FakeEngine:
     def __init__(self) -> None:
         self.upstreams: dict[tuple[str, int], FakeUpstream] = {}
 
-    def upstream(self, host: str, port: int) -> Upstream:
-        return cast("Upstream", self.upstreams.setdefault((host, port), FakeUpstream(host, port)))
+    def upstream(self, host: str, port: int, *, secure: SecureDialer | None = None) -> Upstream:
+        return cast("Upstream", self.upstreams.setdefault((host, port), FakeUpstream(host, port, secure)))
 
     def discard(self, upstream: Upstream) -> None:
         del self.upstreams[upstream.host, upstream.port]
@@ -55,6 +59,7 @@ class Story:
             EndpointTracker(self.slices),
             self.engine,
             GatewayMetrics(self.registry),
+            secure=SECURE,
             clock=self.clock,
             rng=random.Random(1),
         )
@@ -85,6 +90,21 @@ async def test_a_backends_endpoints_are_those_of_its_services_port(story: Story)
     assert story.ports(pool) == [8012, 8012]
     assert story.balancer.pool(Backend("default", "hello", "http2")).upstreams == pool.upstreams
     assert story.balancer.pool(Backend("default", "hello", 81)).upstreams == []
+
+
+@pytest.mark.parametrize("plain", ["http", "http2"])
+async def test_a_port_named_https_is_dialed_with_tls_and_speaks_what_the_port_beside_it_does(
+    story: Story, plain: str
+) -> None:
+    story.api.put(CORE_SERVICE, service("hello", **{plain: 80, "https": 443}))
+    for obj in slices("hello", "10.0.0.1:8112", port="https"):
+        story.api.put(ENDPOINT_SLICE, obj)
+    await story.clock.advance(0)
+
+    pool = story.balancer.pool(Backend("default", "hello", 443))
+
+    assert [(one.port, one.secure) for one in pool.upstreams] == [(8112, SECURE)]
+    assert pool.http2 == (plain == "http2")
 
 
 async def test_endpoints_that_are_not_ready_are_none(story: Story) -> None:
