@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from controller.ingress.kinds import GATEWAY, GATEWAY_API, HTTP_ROUTE, ISTIO, VIRTUAL_SERVICE
+from controller.ingress.kinds import GATEWAY, GATEWAY_API, HTTP_ROUTE, ISTIO, ISTIO_GATEWAY, VIRTUAL_SERVICE
 from tests.integration.autoscaler_world import Server
 from tests.integration.controller_world import NAMESPACE, World, world_fixture  # noqa: F401
 from tests.waiting import eventually
 from upwell.api.conditions import find
 from upwell.api.objects import Object, name_of, new_object
-from upwell.api.resources import CORE_SERVICE, ENDPOINT_SLICE, INGRESS, ROUTE, SERVICE, Resource
+from upwell.api.resources import CERTIFICATE, CORE_SERVICE, ENDPOINT_SLICE, INGRESS, ROUTE, SECRET, SERVICE, Resource
 from upwell.api.resources import NAMESPACE as NAMESPACES
 
 GATEWAYS = {"public": "external", "inside": "local"}
@@ -65,7 +65,7 @@ class Gateways:
 
     async def _list(self, name: str, port: int) -> None:
         ports = [{"name": "http", "port": 80, "targetPort": 8080, "protocol": "TCP"}]
-        service = new_object(CORE_SERVICE, "gateways", name, spec={"ports": ports})
+        service = new_object(CORE_SERVICE, "gateways", name, spec={"ports": ports, "selector": {"gateway": name}})
         await self._world.client.create(CORE_SERVICE, service)
         slice_ = new_object(
             ENDPOINT_SLICE,
@@ -232,12 +232,7 @@ async def test_what_is_not_needed_any_more_is_deleted_and_what_somebody_edits_co
 
 async def test_a_service_is_ready_when_gateways_of_istio_serve_its_virtual_services(world: World) -> None:
     async with Gateways(world, VIRTUAL_SERVICE).running() as gateways:
-        lists = {
-            f"{field}-gateways": f"[{{name: {name}, namespace: gateways, service: {name}.gateways.svc.cluster.local}}]"
-            for name, field in GATEWAYS.items()
-        }
-        await world.configure("config-istio", **lists)
-        await begin(world, "istio", ISTIO)
+        await istio(world)
         made = await children(world, VIRTUAL_SERVICE, 2)
         assert made["app-ingress"]["spec"]["gateways"] == ["gateways/inside", "gateways/public"]
         assert made["app-mesh"]["spec"]["gateways"] == ["mesh"]
@@ -304,3 +299,107 @@ async def test_a_host_with_a_certificate_has_a_listener_that_goes_with_its_servi
         assert routes["app.default.example.com"]["spec"]["parentRefs"][0]["sectionName"] == ours
         await world.client.delete(SERVICE, "app", NAMESPACE)
         assert await listener_names(world, 1) == ["http"]
+
+
+async def istio(world: World) -> None:
+    lists = {
+        f"{field}-gateways": f"[{{name: {name}, namespace: gateways, service: {name}.gateways.svc.cluster.local}}]"
+        for name, field in GATEWAYS.items()
+    }
+    await world.configure("config-istio", **lists)
+    await begin(world, "istio", ISTIO)
+
+
+async def copies(world: World, count: int) -> list[Object]:
+    """The Secrets beside the gateways."""
+
+    async def look() -> tuple[list[Object]] | None:
+        found, _ = await world.client.list(SECRET, "gateways")
+        return (found,) if len(found) == count else None
+
+    found = await eventually(look)
+    assert found is not None
+    return found[0]
+
+
+async def test_a_certificate_is_carried_over_to_gateways_of_istio_and_goes_with_its_service(world: World) -> None:
+    async with Gateways(world, VIRTUAL_SERVICE).running() as gateways:
+        await world.configure(
+            "config-network",
+            external_domain_tls="enabled",
+            http_protocol="redirected",
+            certificate_class="upwell.certificate.networking.knative.dev",
+        )
+        await istio(world)
+        ((name, own),) = (await children(world, ISTIO_GATEWAY, 1)).items()
+
+        async def refers() -> bool:
+            made = await children(world, VIRTUAL_SERVICE, 2)
+            return f"{NAMESPACE}/{name}" in made["app-ingress"]["spec"]["gateways"]
+
+        await eventually(refers)
+        await gateways.take()
+
+        service = await world.ready()
+
+        assert service["status"]["url"].startswith("https://")
+        (copy,) = await copies(world, 1)
+        assert own["spec"]["selector"] == {"gateway": "public"}
+        secured, redirect = own["spec"]["servers"]
+        assert secured["tls"]["credentialName"] == name_of(copy)
+        assert redirect["tls"] == {"httpsRedirect": True}
+        (entry,) = (await world.get(INGRESS, "app"))["spec"]["tls"]
+        original = await world.get(SECRET, entry["secretName"])
+        assert original["data"] == copy["data"]
+
+        await world.client.delete(SECRET, entry["secretName"], NAMESPACE)
+        ((certificate, _),) = (await children(world, CERTIFICATE, 1)).items()
+        await world.client.patch(CERTIFICATE, certificate, NAMESPACE, {"metadata": {"labels": {"look": "again"}}})
+
+        async def renewed() -> bool:
+            (found,) = await copies(world, 1)
+            return bool(found["data"] != copy["data"])
+
+        await eventually(renewed)
+        await world.client.delete(ISTIO_GATEWAY, name, NAMESPACE)
+        assert (await children(world, ISTIO_GATEWAY, 1))[name]["spec"] == own["spec"]
+        await world.client.delete(SERVICE, "app", NAMESPACE)
+        await copies(world, 0)
+        await gone(world, VIRTUAL_SERVICE)
+        await gone(world, ISTIO_GATEWAY)
+
+
+async def gone(world: World, resource: Resource) -> None:
+    async def look() -> bool:
+        return (await world.client.list(resource, NAMESPACE))[0] == []
+
+    await eventually(look)
+
+
+async def test_splits_tags_and_visibility_reach_gateways_of_istio(world: World) -> None:
+    async with Gateways(world, VIRTUAL_SERVICE).running() as gateways:
+        await istio(world)
+        await children(world, VIRTUAL_SERVICE, 2)
+        await gateways.take()
+        await world.ready()
+
+        traffic = [{"revisionName": "app-00001", "percent": 70, "tag": "old"}, {"latestRevision": True, "percent": 30}]
+        await world.apply(traffic=traffic, command="two")
+
+        async def split() -> Object | None:
+            found = (await children(world, VIRTUAL_SERVICE, 2))["app-ingress"]
+            weights = {tuple(one["weight"] for one in route["route"]) for route in found["spec"]["http"]}
+            return found if (70, 30) in weights else None
+
+        found = await eventually(split)
+        assert found is not None
+        await gateways.take()
+        await world.ready(generation=2)
+        hosts = found["spec"]["hosts"]
+        assert {"app.default.example.com", "old-app.default.example.com", "app.default", "old-app.default"} <= set(
+            hosts
+        )
+        for route in found["spec"]["http"]:
+            for match in route["match"]:
+                public = match["authority"]["prefix"].endswith("example.com")
+                assert match["gateways"] == ["gateways/public" if public else "gateways/inside"]
