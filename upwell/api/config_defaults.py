@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from upwell.api.go_template import Template, TemplateError
-from upwell.api.settings import Settings
+from upwell.api.settings import SMALLEST, Settings
 
 __all__ = ["RESOURCES", "DefaultsConfig", "parse_defaults"]
 
@@ -36,14 +36,14 @@ class DefaultsConfig:
 def parse_defaults(data: Mapping[str, str]) -> DefaultsConfig:
     """Read config-defaults; raise SettingError."""
     settings = Settings("config-defaults", data)
-    timeout_max = settings.integer("max-revision-timeout-seconds", 600)
-    timeout = settings.integer("revision-timeout-seconds", 300, high=timeout_max)
+    timeout_max = settings.integer("max-revision-timeout-seconds", 600, low=SMALLEST)
+    timeout = settings.integer("revision-timeout-seconds", 300, low=SMALLEST, high=timeout_max)
     concurrency_max = settings.integer("container-concurrency-max-limit", 1000, low=1)
     return DefaultsConfig(
         timeout=timeout,
         timeout_max=timeout_max,
-        response_start_timeout=settings.integer("revision-response-start-timeout-seconds", timeout, high=timeout),
-        idle_timeout=settings.integer("revision-idle-timeout-seconds", 0, high=timeout),
+        response_start_timeout=_part(settings, "revision-response-start-timeout-seconds", timeout, timeout),
+        idle_timeout=_part(settings, "revision-idle-timeout-seconds", 0, timeout),
         requests=_quantities(settings, "request"),
         limits=_quantities(settings, "limit"),
         container_name=_name_template(settings, "container-name-template", "user-container"),
@@ -53,6 +53,11 @@ def parse_defaults(data: Mapping[str, str]) -> DefaultsConfig:
         allow_unlimited_concurrency=settings.flag("allow-container-concurrency-zero", True),
         enable_service_links={"true": True, "false": False}.get(settings.text("enable-service-links", "false").lower()),
     )
+
+
+def _part(settings: Settings, key: str, default: int, timeout: int) -> int:
+    """Of the whole timeout; what is not above zero is no part of it, and not compared."""
+    return settings.integer(key, default, low=SMALLEST, high=max(timeout, 0))
 
 
 def _quantities(settings: Settings, kind: str) -> Mapping[str, str]:

@@ -7,6 +7,7 @@ from typing import Any, Final
 import yaml
 
 from upwell.api.config_defaults import RESOURCES
+from upwell.api.name_rules import label_value_problems, qualified_name_problems, subdomain_problems
 from upwell.api.settings import Settings
 
 __all__ = ["DeploymentConfig", "parse_deployment"]
@@ -85,13 +86,22 @@ def _quantities(settings: Settings, kind: str) -> Mapping[str, str]:
 
 def _spread(settings: Settings) -> bool:
     choices = {_PREFER_SPREAD: _PREFER_SPREAD, "none": "none"}
-    return settings.choice("default-affinity-type", _PREFER_SPREAD, choices) == _PREFER_SPREAD
+    return settings.choice("default-affinity-type", _PREFER_SPREAD, choices, any_case=False) == _PREFER_SPREAD
 
 
 def _runtime_classes(settings: Settings) -> Mapping[str, Mapping[str, str]]:
     right = "must be a YAML map from runtime class to {selector: {label: value}}"
     try:
         parsed: Any = yaml.safe_load(settings.text("runtime-class-name")) or {}
-        return {str(name): dict((entry or {}).get("selector") or {}) for name, entry in parsed.items()}
+        classes = {str(name): dict((entry or {}).get("selector") or {}) for name, entry in parsed.items()}
+        for name, selector in classes.items():
+            if subdomain_problems(name) or not all(map(_is_label, selector.items())):
+                raise ValueError(name)
+        return classes
     except (yaml.YAMLError, AttributeError, ValueError, TypeError):
         raise settings.error("runtime-class-name", right) from None
+
+
+def _is_label(item: tuple[Any, Any]) -> bool:
+    key, value = item
+    return isinstance(value, str) and not qualified_name_problems(str(key)) and not label_value_problems(value)

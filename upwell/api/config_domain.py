@@ -8,6 +8,7 @@
 A domain without a selector is the default. Without any, routes are reachable inside the cluster only.
 """
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,7 +54,9 @@ def _parse(settings: Settings, domain: str) -> tuple[Mapping[str, str], bool]:
     right = "must be empty or YAML of the form {selector: {label: value}}"
     try:
         parsed: Any = yaml.safe_load(settings.text(domain)) or {}
-        selector = {str(name): str(value) for name, value in (parsed.get("selector") or {}).items()}
+        selector = dict(parsed.get("selector") or {})
+        if not all(isinstance(text, str) for text in itertools.chain.from_iterable(selector.items())):
+            raise TypeError(domain)
         return selector, not selector or parsed.get("type") == "wildcard"
-    except (yaml.YAMLError, AttributeError):
+    except (yaml.YAMLError, AttributeError, TypeError, ValueError):
         raise settings.error(domain, right) from None

@@ -24,12 +24,12 @@ def parse_gc(data: Mapping[str, str]) -> GcConfig:
     """Read config-gc; raise SettingError."""
     settings = Settings("config-gc", data)
     lowest = settings.integer("min-non-active-revisions", 20)
-    highest = _unless_disabled(settings, "max-non-active-revisions")
+    highest = _count(settings, "max-non-active-revisions", 1000)
     config = GcConfig(
         retain_since_create=_duration(settings, "retain-since-create-time", 48 * 3600.0),
         retain_since_last_active=_duration(settings, "retain-since-last-active-time", 15 * 3600.0),
         non_active_min=lowest,
-        non_active_max=settings.integer("max-non-active-revisions", 1000) if highest else None,
+        non_active_max=highest,
     )
     if config.non_active_max is not None and lowest > config.non_active_max:
         raise settings.error(
@@ -38,13 +38,19 @@ def parse_gc(data: Mapping[str, str]) -> GcConfig:
     return config
 
 
-def _unless_disabled(settings: Settings, key: str) -> bool:
-    return settings.text(key).lower() != _DISABLED
+def _count(settings: Settings, key: str, default: int) -> int | None:
+    """Empty stands for the default."""
+    text = settings.text(key).lower()
+    return None if text == _DISABLED else settings.integer(key, default) if text else default
 
 
 def _duration(settings: Settings, key: str, default: float) -> float | None:
-    if not _unless_disabled(settings, key):
+    """Empty stands for the default."""
+    text = settings.text(key).lower()
+    if text == _DISABLED:
         return None
+    if not text:
+        return default
     value = settings.duration(key, default)
     if value < 0:
         raise settings.error(key, 'must be a duration of at least 0, or "disabled"')

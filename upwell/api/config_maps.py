@@ -33,7 +33,7 @@ _LOG_LEVELS: Final = ("debug", "info", "warn", "error", "dpanic", "panic", "fata
 def _parse_logging(data: Mapping[str, str]) -> None:
     settings = Settings("config-logging", data)
     for key in data:
-        if key.startswith("loglevel."):
+        if key.startswith("loglevel.") and data[key]:
             settings.choice(key, "info", {level: level for level in _LOG_LEVELS})
 
 

@@ -1,5 +1,6 @@
 """config-network: hosts, schemes and the ingress that serves routes."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,8 +17,8 @@ _ISTIO: Final = "istio.ingress.networking.knative.dev"
 _CERT_MANAGER: Final = "cert-manager.certificate.networking.knative.dev"
 _DOMAIN_TEMPLATE: Final = "{{.Name}}.{{.Namespace}}.{{.Domain}}"
 _TAG_TEMPLATE: Final = "{{.Tag}}-{{.Name}}"
-_HTTP_OPTIONS: Final = {"enabled": "Enabled", "redirected": "Redirected", "disabled": ""}
-_SWITCH: Final = {"enabled": "enabled", "disabled": ""}
+_HTTP_OPTIONS: Final = {"": "Enabled", "enabled": "Enabled", "redirected": "Redirected", "disabled": ""}
+_SWITCH: Final = {"": "", "enabled": "enabled", "disabled": ""}
 _MESH_MODES: Final = ("auto", "enabled", "disabled")
 
 
@@ -89,7 +90,8 @@ def _template(settings: Settings, key: str, default: str, alias: str) -> Templat
         host = template.render(sample)
     except TemplateError as error:
         raise settings.error(key, f"cannot be used: {error}") from error
-    if "/" in host or not host:
+    # The contract asks the same of no other template.
+    if key == "domain-template" and (not host or re.search("[/?\\s]", host)):
         raise settings.error(key, f'must make a host name without a path, not "{host}"')
     return template
 

@@ -24,6 +24,7 @@ REQUEST_LOG_TEMPLATE: Final = (
 )
 _METRICS: Final = {"none": "none", "prometheus": "prometheus", "grpc": "grpc", "http/protobuf": "http/protobuf"}
 _TRACING: Final = {"none": "none", "stdout": "stdout", "grpc": "grpc", "http/protobuf": "http/protobuf"}
+_PROFILING: Final = {"enabled": "enabled", "disabled": "disabled"}
 _RUNTIME_INTERVAL: Final = 15.0
 
 
@@ -50,13 +51,13 @@ def parse_observability(data: Mapping[str, str]) -> ObservabilityConfig:
     settings = Settings("config-observability", data)
     url = settings.text("logging.revision-url-template")
     collect = settings.flag("logging.enable-var-log-collection", False)
-    profiling = settings.choice("runtime-profiling", "disabled", {"enabled": "enabled", "disabled": "disabled"})
+    profiling = settings.choice("runtime-profiling", "disabled", _PROFILING, any_case=False)
     sidecar: dict[str, Any] = {
         "tracing": _tracing(settings),
         "metrics": _metrics(settings, "metrics"),
         "runtime": {
             "profiling": profiling,
-            "exportInterval": _nanoseconds(settings.duration("runtime-export-interval", _RUNTIME_INTERVAL)),
+            "exportInterval": _interval(settings, "runtime-export-interval", _RUNTIME_INTERVAL),
         },
         "requestMetrics": _metrics(settings, "request-metrics"),
         **_optional(LoggingURLTemplate=url, EnableVarLogCollection=collect),
@@ -71,7 +72,7 @@ def parse_observability(data: Mapping[str, str]) -> ObservabilityConfig:
 
 
 def _tracing(settings: Settings) -> Mapping[str, Any]:
-    protocol = settings.choice("tracing-protocol", "none", _TRACING)
+    protocol = settings.choice("tracing-protocol", "none", _TRACING, any_case=False)
     try:
         rate = parse_float(settings.text("tracing-sampling-rate", "0"))
     except ValueError:
@@ -84,18 +85,18 @@ def _tracing(settings: Settings) -> Mapping[str, Any]:
 
 
 def _metrics(settings: Settings, prefix: str) -> Mapping[str, Any]:
-    protocol = settings.choice(f"{prefix}-protocol", "none", _METRICS)
+    protocol = settings.choice(f"{prefix}-protocol", "none", _METRICS, any_case=False)
     endpoint = settings.text(f"{prefix}-endpoint")
     _check_endpoint(settings, f"{prefix}-endpoint", protocol, endpoint)
-    interval = _nanoseconds(settings.duration(f"{prefix}-export-interval", 0.0))
+    interval = _interval(settings, f"{prefix}-export-interval", 0.0)
     return {"protocol": protocol, **_optional(endpoint=endpoint, exportInterval=interval)}
 
 
 def _check_endpoint(settings: Settings, key: str, protocol: str, endpoint: str) -> None:
     if protocol in ("grpc", "http/protobuf") and not endpoint:
         raise settings.error(key, f"must be set for the protocol {protocol}")
-    if protocol == "none" and endpoint:
-        raise settings.error(key, "must not be set without a protocol")
+    if protocol in ("none", "stdout") and endpoint:
+        raise settings.error(key, f"must not be set for the protocol {protocol}")
 
 
 def _request_log(settings: Settings) -> Mapping[str, Any]:
@@ -116,5 +117,9 @@ def _optional(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value}
 
 
-def _nanoseconds(seconds: float) -> int:
+def _interval(settings: Settings, key: str, default: float) -> int:
+    """Nanoseconds."""
+    seconds = settings.duration(key, default)
+    if seconds < 0:
+        raise settings.error(key, "must be a duration of at least 0")
     return round(seconds * NANOSECONDS)

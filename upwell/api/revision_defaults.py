@@ -53,7 +53,7 @@ def _default_timeouts(spec: Spec, defaults: DefaultsConfig) -> None:
         ("idleTimeoutSeconds", defaults.idle_timeout),
         ("responseStartTimeoutSeconds", defaults.response_start_timeout),
     ):
-        if spec.get(field) is None and 0 < value < timeout:
+        if spec.get(field) is None and value and value < timeout:
             spec[field] = value
 
 

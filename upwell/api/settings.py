@@ -5,6 +5,7 @@ unknown keys are ignored (contract: control-plane.md 11). A value that cannot be
 config map, the key, the value and what would be right.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
@@ -13,10 +14,13 @@ from upwell.policy.durations import is_whole_seconds, parse_duration, seconds
 from upwell.policy.quantities import parse_bool
 from upwell.ports import ConfigError
 
-__all__ = ["SettingError", "Settings"]
+__all__ = ["SMALLEST", "SettingError", "Settings"]
 
 Value = TypeVar("Value")
 _LARGEST: Final = 2**63 - 1
+SMALLEST: Final = -(2**63)
+"""The bound of a whole number that has none."""
+_INTEGER: Final = re.compile("[+-]?[0-9]+")
 
 
 class SettingError(ConfigError):
@@ -45,8 +49,8 @@ class Settings:
         return self._read(key, aliases, default, parse_bool, "must be true or false")
 
     def integer(self, key: str, default: int, *aliases: str, low: int = 0, high: int = _LARGEST) -> int:
-        right = f"must be a whole number from {low}" + (f" to {high}" if high != _LARGEST else "")
-        value = self._read(key, aliases, default, int, right)
+        right = f"must be a whole number{_bounds(low, high)}"
+        value = self._read(key, aliases, default, _parse_integer, right)
         if not low <= value <= high:
             raise self.error(self._find(key, aliases) or key, right)
         return value
@@ -66,14 +70,14 @@ class Settings:
         """The canonical quantity; None when it is not set."""
         return self._read(key, aliases, None, canonical_quantity, 'must be a quantity, for example "500m" or "128Mi"')
 
-    def choice(self, key: str, default: str, choices: Mapping[str, str], *aliases: str) -> str:
-        """The choice that the value stands for, compared without regard to case."""
+    def choice(self, key: str, default: str, choices: Mapping[str, str], *aliases: str, any_case: bool = True) -> str:
+        """The choice that the value stands for."""
         found = self._find(key, aliases)
         if found is None:
             return default
-        value = self._data[found].lower()
+        value = self._data[found].lower() if any_case else self._data[found]
         if value not in choices:
-            raise self.error(found, f"must be one of: {', '.join(choices)}")
+            raise self.error(found, f"must be one of: {', '.join(filter(None, choices))}")
         return choices[value]
 
     def _find(self, key: str, aliases: tuple[str, ...]) -> str | None:
@@ -89,3 +93,16 @@ class Settings:
             return parse(self._data[found])
         except (ValueError, QuantityError):
             raise self.error(found, right) from None
+
+
+def _bounds(low: int, high: int) -> str:
+    if low == SMALLEST:
+        return f", at most {high}" if high != _LARGEST else ""
+    return f" from {low} to {high}" if high != _LARGEST else f" from {low}"
+
+
+def _parse_integer(text: str) -> int:
+    """Python alone would take spaces, underscores and the digits of other scripts, too."""
+    if not _INTEGER.fullmatch(text):
+        raise ValueError(text)
+    return int(text)

@@ -107,10 +107,60 @@ def test_an_edited_example_is_pointed_out() -> None:
 
 
 def test_defaults_above_their_maximum_are_refused() -> None:
-    with pytest.raises(SettingError, match="from 0 to 600"):
+    with pytest.raises(SettingError, match="at most 600"):
         parse_defaults({"revision-timeout-seconds": "700"})
 
 
 def config_map(name: str, data: dict[str, str]) -> Object:
     labels = {"app.kubernetes.io/name": "knative-serving"}
     return new_object(CONFIG_MAP, "knative-serving", name, metadata={"labels": labels}, data=data)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "accepted"),
+    [
+        ("config-defaults", {"container-concurrency": "+5"}, True),
+        ("config-defaults", {"container-concurrency": " 5"}, False),
+        ("config-defaults", {"container-concurrency": "1_0"}, False),
+        ("config-defaults", {"container-concurrency": "-1"}, False),
+        ("config-defaults", {"revision-timeout-seconds": str(2**63)}, False),
+        ("config-defaults", {"revision-idle-timeout-seconds": "-1"}, True),
+        ("config-defaults", {"revision-idle-timeout-seconds": "301"}, False),
+        ("config-defaults", {"revision-timeout-seconds": "-1"}, True),
+        ("config-defaults", {"max-revision-timeout-seconds": "299"}, False),
+        ("config-gc", {"retain-since-create-time": ""}, True),
+        ("config-gc", {"max-non-active-revisions": ""}, True),
+        ("config-gc", {"max-non-active-revisions": "-1"}, False),
+        ("config-gc", {"retain-since-last-active-time": "-1s"}, False),
+        ("config-network", {"http-protocol": ""}, True),
+        ("config-network", {"system-internal-tls": ""}, True),
+        ("config-network", {"cluster-local-domain-tls": "maybe"}, False),
+        ("config-network", {"tag-template": "{{.Tag}}/{{.Name}}"}, True),
+        ("config-network", {"tag-template": "{{.Bogus}}"}, False),
+        ("config-network", {"domain-template": "{{.Name}}?{{.Domain}}"}, False),
+        ("config-network", {"domain-template": ""}, False),
+        ("config-observability", {"metrics-protocol": "Prometheus"}, False),
+        ("config-observability", {"metrics-protocol": "prometheus", "metrics-endpoint": ":9"}, True),
+        ("config-observability", {"metrics-export-interval": "-1s"}, False),
+        ("config-observability", {"tracing-protocol": "stdout", "tracing-endpoint": "x"}, False),
+        ("config-observability", {"runtime-profiling": "Enabled"}, False),
+        ("config-observability", {"runtime-export-interval": "-1s"}, False),
+        ("config-domain", {"a.com": "selector: {app: 1}"}, False),
+        ("config-domain", {"a.com": "just a text"}, False),
+        ("config-deployment", {**SIDECAR, "default-affinity-type": "None"}, False),
+        ("config-deployment", {**SIDECAR, "runtime-class-name": "Kata_1: {}"}, False),
+        ("config-deployment", {**SIDECAR, "runtime-class-name": "kata: {selector: {a b: c}}"}, False),
+        ("config-deployment", {**SIDECAR, "runtime-class-name": "kata: {selector: {a: c}}"}, True),
+        ("config-logging", {"loglevel.controller": ""}, True),
+        ("config-logging", {"loglevel.controller": "DEBUG"}, True),
+    ],
+)
+def test_settings_are_accepted_and_refused_as_by_the_contract(name: str, data: dict[str, str], accepted: bool) -> None:
+    labels = {"app.kubernetes.io/name": "knative-serving"}
+    config_map = new_object(CONFIG_MAP, "knative-serving", name, metadata={"labels": labels}) | {"data": data}
+
+    if accepted:
+        validate_config_map(config_map)
+    else:
+        with pytest.raises(Denied):
+            validate_config_map(config_map)
