@@ -73,6 +73,7 @@ def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
     said = str(failed.value)
     assert str(port) in said
     assert "--port" in said
+    assert "stopped" not in said, "nothing was running"
     assert "Traceback" not in said
 
 

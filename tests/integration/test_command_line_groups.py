@@ -31,6 +31,13 @@ def test_a_service_is_made_split_tagged_rolled_back_exported_and_taken_away(tmp_
         with up.client("old-hi") as client:
             assert client.get("/").text == "Hello from hi-00001!\n"
         _looks_right(up)
+        misspelt = up.upwell("service", "update", "hi", "--traffic", "odl=100", check=False)
+        assert (misspelt.returncode, misspelt.stderr.splitlines()[0]) == (
+            1,
+            "Error: update service hi: there is no revision or tag odl",
+        )
+        _refuses_unknown_fields(up, folder)
+        _says_nothing_when_the_reader_goes(up)
 
         up.upwell("service", "update", "hi", "--traffic", "@latest=100")
         with up.client("hi") as client:
@@ -53,6 +60,26 @@ def test_a_service_is_made_split_tagged_rolled_back_exported_and_taken_away(tmp_
         eventually_here(lambda: "hi-00001" in up.upwell("revision", "delete", "--prune", "hi").stdout)
         assert up.upwell("service", "delete", "hi").stdout == "service hi deleted\n"
         eventually_here(lambda: up.upwell("revision", "list", "-o", "name").stdout.strip() == "")
+
+
+def _refuses_unknown_fields(up: Up, folder: Path) -> None:
+    """As kubectl does: what a hand misspelt is not dropped in silence."""
+    (folder / "typo.yaml").write_text((folder / "kept.yaml").read_text().replace("command:", "comand:"))
+    refused = up.upwell("apply", "typo.yaml", check=False)
+    assert refused.returncode == 1
+    assert "comand" in refused.stderr
+
+
+def _says_nothing_when_the_reader_goes(up: Up) -> None:
+    """`upwell service list -o json | head -1` is no failure; the pipe has no reader from the first byte on."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        words = [str(UPWELL), "service", "list", "-o", "json"]
+        ended = subprocess.run(words, cwd=up.folder, stdout=writing, stderr=subprocess.PIPE, text=True)
+    finally:
+        os.close(writing)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_a_service_that_cannot_start_fails_the_command_with_its_reason(tmp_path: Path) -> None:

@@ -1,4 +1,8 @@
-"""`upwell apply`: create what is not there, replace what differs, and say which it was."""
+"""`upwell apply`: create what is not there, replace what differs, and say which it was.
+
+A file is written by hand, so the API server is asked, as kubectl asks it, to refuse a field that the kind does not
+know: a misspelt `comand` would otherwise be dropped in silence.
+"""
 
 from typing import Any
 
@@ -33,10 +37,10 @@ async def apply_document(client: Client, document: Document) -> str:
         try:
             current = await client.get(resource, name_of(wanted), namespace_of(wanted))
         except NotFound:
-            await client.create(resource, wanted)
+            await client.create(resource, wanted, strict=True)
             return "created"
         try:
-            stored = await client.update(resource, _merged(current, wanted))
+            stored = await client.update(resource, _merged(current, wanted), strict=True)
         except Conflict:
             continue
         same = stored["metadata"]["resourceVersion"] == current["metadata"]["resourceVersion"]

@@ -81,7 +81,7 @@ def _env_file(path: str) -> dict[str, str]:
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"--env-file {path}: cannot be read: {error}") from error
+        raise CommandError(f"--env-file {path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     words = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     return parse_changes(f"--env-file {path}:", words).set
 

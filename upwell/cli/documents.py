@@ -44,16 +44,29 @@ def _load_file(path: Path, namespace: str) -> list[Document]:
         hint = "name a file, or run the command in the folder that holds service.yaml"
         raise CommandError(f"{path}: no such file", hint) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{path}: cannot be read: {error}") from error
+        raise CommandError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     try:
         nodes = [node for node in yaml.compose_all(text, Loader=yaml.SafeLoader) if node is not None]
         values = [value for value in yaml.safe_load_all(text) if value is not None]
     except yaml.YAMLError as error:
         raise CommandError(_yaml_message(path, error), "check the indentation and quotes there") from error
+    except RecursionError:
+        raise CommandError(f"{path}: nested too deeply to be an object", "is it the right file?") from None
     return [
-        _document(value, f"{path}:{node.start_mark.line + 1}", path, namespace)
+        _document(item, where, path, namespace)
         for node, value in zip(nodes, values, strict=True)
+        for item, where in _items(value, f"{path}:{node.start_mark.line + 1}")
     ]
+
+
+def _items(value: Any, where: str) -> list[tuple[Any, str]]:
+    """The objects of a List, which `get -o yaml` and `service export --with-revisions` print; else what is there."""
+    if not isinstance(value, dict) or (value.get("apiVersion"), value.get("kind")) != ("v1", "List"):
+        return [(value, where)]
+    items = value.get("items")
+    if not isinstance(items, list):
+        raise CommandError(f"{where}: items: {items!r:.60} is not a list", "give the List's objects below `items:`")
+    return [(item, f"{where}: items[{index}]") for index, item in enumerate(items)]
 
 
 def _yaml_message(path: Path, error: yaml.YAMLError) -> str:

@@ -48,7 +48,7 @@ def _text(revision: dict[str, Any]) -> str:
 
 def _headline(revision: dict[str, Any]) -> str:
     bounds = revision["bounds"]
-    highest = bounds["max_scale"] or "any number of"
+    highest = bounds["max_scale"] or "any number"
     requested = revision["requested"]
     asked = revision["desired"] if requested is None or requested < 0 else requested
     wanted = "not known yet" if asked < 0 else str(asked)

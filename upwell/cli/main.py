@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -216,12 +217,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from upwell.cli.simulate import simulate
 
             return simulate(options)
-        return asyncio.run(_run(options))
+        code = asyncio.run(_run(options))
+        sys.stdout.flush()  # a reader that went away is noticed here, not while the interpreter ends
+        return code
     except CommandError as error:
         print(f"Error: {error}", file=sys.stderr)
         if error.hint:
             print(f"Try: {error.hint}", file=sys.stderr)
         return error.code
+    except BrokenPipeError:
+        # The reader has seen enough, as `head` has: no failure, and nothing is left that may be written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         return 130
 

@@ -49,6 +49,7 @@ async def update(session: Session, options: Namespace) -> None:
             if service == current:
                 await _finish(session, options, current, "unchanged")
                 return
+            await _check_revisions(session, current, service)
             try:
                 stored = await session.client.update(SERVICE, service)
             except Conflict:
@@ -56,6 +57,18 @@ async def update(session: Session, options: Namespace) -> None:
             await _finish(session, options, stored, "updated")
             return
     raise CommandError(f"update service {options.name}: somebody else keeps changing it", "try again")
+
+
+async def _check_revisions(session: Session, current: Object, service: Object) -> None:
+    """Raise CommandError where traffic is newly sent to a revision that is not there: most likely a misspelt name."""
+    before = {target.get("revisionName") for target in current["spec"].get("traffic") or ()}
+    after = {target.get("revisionName") for target in service["spec"].get("traffic") or ()}
+    for name in sorted(filter(None, after - before)):
+        try:
+            await session.client.get(REVISION, name, service["metadata"]["namespace"])
+        except NotFound:
+            hint = f"a tag, @latest, or one of `upwell revision list -s {name_of(service)}`"
+            raise CommandError(f"update service {name_of(service)}: there is no revision or tag {name}", hint) from None
 
 
 async def apply_service(session: Session, options: Namespace) -> None:

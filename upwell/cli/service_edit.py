@@ -109,7 +109,9 @@ def _more_containers(file: str) -> list[dict[str, Any]]:
     try:
         read = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CommandError(f"--containers {file}: cannot be read: {error}") from error
+        raise CommandError(
+            f"--containers {file}: cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from error
     containers = read.get("containers") if isinstance(read, dict) else None
     if not isinstance(containers, list):
         raise CommandError(f"--containers {file}: there are none in it", "`containers:` and a list below it")

@@ -37,8 +37,16 @@ async def up(files: list[str], namespace: str, port: int, https_port: int | None
     except PlatformError as error:
         raise CommandError(str(error)) from error
     finally:
+        await _stop(platform)
+
+
+async def _stop(platform: Platform) -> None:
+    """End it, and say so unless it was refused before it began: the one that runs already goes on."""
+    began = platform.started
+    if began:
         print("stopping …", flush=True)
-        await platform.stop()
+    await platform.stop()
+    if began:
         print("stopped; what was applied is kept in .upwell and comes back with the next `upwell up`", flush=True)
 
 

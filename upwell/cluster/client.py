@@ -127,17 +127,20 @@ class Client:
         finally:
             response.close()
 
-    async def create(self, resource: Resource, obj: Object) -> Object:
-        return _object(await self._connection.request("POST", resource.path(namespace_of(obj)), body=obj))
+    async def create(self, resource: Resource, obj: Object, *, strict: bool = False) -> Object:
+        """Store a new object; `strict` has fields that its kind does not know refused, not dropped."""
+        path = resource.path(namespace_of(obj))
+        return _object(await self._connection.request("POST", path, query=_checking(strict), body=obj))
 
     async def try_create(self, resource: Resource, obj: Object) -> None:
         """Raise what `create` would raise; nothing is stored."""
         path = resource.path(namespace_of(obj))
         await self._connection.request("POST", path, query=[("dryRun", "All")], body=obj)
 
-    async def update(self, resource: Resource, obj: Object) -> Object:
+    async def update(self, resource: Resource, obj: Object, *, strict: bool = False) -> Object:
         """Replace an object; with its resourceVersion in it, raise Conflict when it changed meanwhile."""
-        return _object(await self._connection.request("PUT", _path(resource, obj), body=obj))
+        path = _path(resource, obj)
+        return _object(await self._connection.request("PUT", path, query=_checking(strict), body=obj))
 
     async def update_status(self, resource: Resource, obj: Object) -> Object:
         """Replace an object's status and nothing else."""
@@ -191,6 +194,10 @@ class Client:
 
 def _path(resource: Resource, obj: Object, subresource: str = "") -> str:
     return resource.path(namespace_of(obj), name_of(obj), subresource)
+
+
+def _checking(strict: bool) -> Sequence[tuple[str, str]]:
+    return (("fieldValidation", "Strict"),) if strict else ()
 
 
 def _selectors(labels: str, fields: str) -> Sequence[tuple[str, str]]:

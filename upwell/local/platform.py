@@ -93,6 +93,11 @@ class Platform:
         except* PlatformError as errors:
             raise errors.exceptions[0] from None
 
+    @property
+    def started(self) -> bool:
+        """Whether there is anything to stop: false where the folder or a port was somebody else's."""
+        return self._api_server is not None
+
     async def run(self) -> None:
         """Keep the API server and the runtime alive; raise PlatformError when that fails."""
         assert self._api_server is not None

@@ -47,6 +47,13 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         load_files([tmp_path / "gone.yaml"])
 
 
+def test_a_folder_is_said_to_be_one(tmp_path: Path) -> None:
+    with pytest.raises(CommandError) as caught:
+        load_files([tmp_path])
+
+    assert str(caught.value) == f"{tmp_path}: cannot be read: Is a directory"
+
+
 def test_broken_yaml_is_said_with_line_and_column(tmp_path: Path) -> None:
     error = load(tmp_path, "kind: Service\n  name: [\n")
 
@@ -54,9 +61,23 @@ def test_broken_yaml_is_said_with_line_and_column(tmp_path: Path) -> None:
     assert "not YAML" in str(error)
 
 
+def test_each_object_of_a_list_is_one_to_apply(tmp_path: Path) -> None:
+    path = tmp_path / "all.yaml"
+    listed = "\n".join("    " + line for line in SERVICE.splitlines()).replace("    ", "  - ", 1)
+    path.write_text(f"apiVersion: v1\nkind: List\nitems:\n{listed}\n  - {{apiVersion: v1, kind: Foo}}\n")
+
+    with pytest.raises(CommandError, match=r"all\.yaml:1: items\[1\]: kind: unknown: v1 Foo"):
+        load_files([path])
+
+    path.write_text(f"apiVersion: v1\nkind: List\nitems:\n{listed}\n")
+    assert [document.obj["metadata"]["name"] for document in load_files([path])] == ["hello"]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("apiVersion: v1\nkind: List\nitems: 3\n", ["items", "is not a list"]),
+        ("a: " + "[" * 3000, ["nested too deeply"]),
         ("just text\n", ["is not an object"]),
         ("kind: Service\n", ["apiVersion", "missing"]),
         ("apiVersion: serving.knative.dev/v1\nkind: 7\n", ["kind", "7 is not text"]),
