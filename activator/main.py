@@ -82,9 +82,9 @@ class _Process:
         self._metrics = metrics = Metrics(resource)
         self._observers = Observers(metrics, clock, server_timing=config.server_timing)
         self._tracing = TracingSetup(self._observers, resource, env)
-        self._health = Health()
         self._engine = engine = Engine(limits=_limits(config), component=b"activator")
         self._watched = watched = Watched(client, config, clock)
+        self._health = Health(watched.unfilled)
         self._sender = StatSender(
             watched.endpoints,
             config.system_namespace,

@@ -6,6 +6,7 @@ autoscaler out of reach for 25 seconds makes every activator unready, and after 
 with the requests they hold.
 """
 
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from upwell.http import RequestHead
@@ -33,7 +34,9 @@ def text(status: int, line: bytes, *more: tuple[bytes, bytes]) -> Answer:
 class Health:
     """Whether this activator can serve; what the kubelet is told."""
 
-    def __init__(self) -> None:
+    def __init__(self, unfilled: Callable[[], str] = str) -> None:
+        """`unfilled` says what is waited for before the start; nothing, where that is not known."""
+        self._unfilled = unfilled
         self.started = False
         """Set once the revisions are known."""
         self.draining = False
@@ -42,7 +45,9 @@ class Health:
         if self.draining:
             return text(500, b"received SIGTERM from kubelet")
         if not self.started:
-            return text(500, b"the revisions are not known yet")
+            waiting = self._unfilled()
+            more = f"; waiting for copies of: {waiting}" if waiting else ""
+            return text(500, b"the revisions are not known yet" + more.encode())
         return Answer(200)
 
 

@@ -13,7 +13,7 @@ from upwell.clock import Clock
 from upwell.cluster.client import Client
 from upwell.cluster.configmaps import ConfigMaps
 from upwell.cluster.endpoints import EndpointTracker
-from upwell.cluster.informer import Informer
+from upwell.cluster.informer import Informer, unfilled
 
 __all__ = ["Watched"]
 
@@ -54,5 +54,12 @@ class Watched:
 
     async def wait_synced(self) -> None:
         """Return when requests can be served: it is known which revisions there are, and how to get to their pods."""
-        for informer in (self.revisions, self._slices, self.services, self.settings):
+        for informer in self._needed():
             await informer.wait_synced()
+
+    def unfilled(self) -> str:
+        """What of it is not known yet, and why, where that is known."""
+        return unfilled(*self._needed())
+
+    def _needed(self) -> tuple[Informer, ...]:
+        return self.revisions, self._slices, self.services, self.settings.copy

@@ -47,6 +47,7 @@ from upwell.clock import Clock, SystemClock
 from upwell.cluster.client import Client
 from upwell.cluster.configmaps import ConfigMaps
 from upwell.cluster.events import EventRecorder
+from upwell.cluster.informer import unfilled
 from upwell.cluster.reconciler import Reconciler
 
 __all__ = ["Controllers"]
@@ -114,16 +115,11 @@ class Controllers:
     @property
     def synced(self) -> bool:
         """Whether every cache has been filled."""
-        return all(informer.synced for informer in self._informers.values())
+        return not self.unfilled()
 
-    def missing(self) -> list[str]:
-        """The kinds whose cache has not been filled, each with why, where that is known."""
-        return [
-            f"{resource.plural}.{resource.group}".removesuffix(".")
-            + (f" ({informer.trouble})" if informer.trouble else "")
-            for resource, informer in self._informers.items()
-            if not informer.synced
-        ]
+    def unfilled(self) -> str:
+        """The resources whose caches have not been filled, each with why, where that is known."""
+        return unfilled(self._config_maps.copy, *self._informers.values())
 
     async def wait_synced(self) -> None:
         await self._config_maps.wait_synced()

@@ -69,8 +69,8 @@ async def _run(config: ProcessConfig, client: Client, clock: Clock, stop: asynci
     registry.gauge_from("upwell_controller_synced", "Whether every cache is filled.", lambda: float(controllers.synced))
 
     def obstacle() -> str:
-        if not controllers.synced:
-            return f"waiting for copies of: {', '.join(controllers.missing())}"
+        if unfilled := controllers.unfilled():
+            return f"waiting for copies of: {unfilled}"
         return "" if webhook is None or webhook.listening else "the webhook does not listen yet"
 
     health = await serve_health(registry, obstacle, config.ports.bind_host, config.health_ports())

@@ -220,11 +220,18 @@ class World:
                 await asyncio.sleep(0.02)
 
     async def health(self) -> int:
+        return (await self._ask_health())[0]
+
+    async def health_text(self) -> str:
+        return (await self._ask_health())[1]
+
+    async def _ask_health(self) -> tuple[int, str]:
+        """Status and body; nothing when nobody listens."""
         try:
             async with self.session.get(self.url, headers={"User-Agent": "kube-probe/1.34"}) as response:
-                return response.status
+                return response.status, await response.text()
         except aiohttp.ClientError:
-            return 0
+            return 0, ""
 
     async def stop_activator(self, number: int = signal.SIGTERM) -> int:
         assert self.process is not None

@@ -5,11 +5,16 @@ remembered; what is allowed is remembered with the rule that allowed it, so that
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
+import yaml
 from aiohttp import web
+
+from tests.unit.chart.rendering import rules_of
 
 Rules = Sequence[tuple[str, Mapping[str, Any]]]
 """(namespace, or nothing for every one; rule)."""
@@ -103,6 +108,35 @@ class RbacProxy:
                 self.used[component].add((access, namespace))
                 return True
         return False
+
+
+@asynccontextmanager
+async def without(
+    resource: str, component: str, kubeconfig: Path, folder: Path
+) -> AsyncIterator[tuple[RbacProxy, Path]]:
+    """What the chart allows a component, but nothing with `resource`; the proxy, and a kubeconfig to use it with."""
+    rules = [
+        (namespace, {**rule, "resources": [one for one in rule["resources"] if one != resource]})
+        for namespace, rule in rules_of(component)
+    ]
+    proxy = RbacProxy({component: rules})
+    await proxy.start()
+    path = _redirect(kubeconfig, folder, proxy, component)
+    try:
+        yield proxy, path
+    finally:
+        await proxy.stop()
+
+
+def _redirect(kubeconfig: Path, folder: Path, proxy: RbacProxy, component: str) -> Path:
+    """Put `proxy` between the component and the server of `kubeconfig`."""
+    content = yaml.safe_load(kubeconfig.read_text())
+    cluster = content["clusters"][0]["cluster"]
+    proxy.upstream, cluster["server"] = cluster["server"], f"http://127.0.0.1:{proxy.port}"
+    content["users"][0]["user"] = {"token": component}
+    path = folder / "narrow"
+    path.write_text(yaml.safe_dump(content))
+    return path
 
 
 def _asked(request: web.BaseRequest, body: bytes) -> Iterator[Asked]:

@@ -1,8 +1,11 @@
 """Traffic goes on when the API server, the autoscaler, or both are gone, and all is caught up with afterwards."""
 
 import asyncio
+from pathlib import Path
 
 from tests.integration.activator_world import FakePod, World, api_server_fixture, world_fixture
+from tests.integration.rbac_proxy import without
+from tests.unit.chart.rendering import rules_of
 from tests.waiting import eventually
 
 __all__ = ["api_server_fixture", "world_fixture"]
@@ -77,3 +80,21 @@ async def test_nobody_waits_for_ever_for_an_api_server_that_stays_away(world: Wo
     assert refused.headers["Retry-After"] == "1"
     await world.until_healthy()
     assert (await world.ask("patience")).status == 200
+
+
+async def test_an_activator_says_which_right_it_lacks_and_serves_once_it_is_granted(
+    world: World, tmp_path: Path
+) -> None:
+    pod = await FakePod(ready=True).listen()
+    await world.add_revision("allowed")
+    await world.add_pod("allowed", pod, ready=True)
+    async with without("endpointslices", "activator", world.api_server.kubeconfig, tmp_path) as (proxy, kubeconfig):
+        await world.start_activator(wait=False, KUBECONFIG=str(kubeconfig))
+
+        wanted = "the revisions are not known yet; waiting for copies of: endpointslices.discovery.k8s.io (endpoint"
+        await eventually(world.health_text, lambda found: found.startswith(wanted) and "forbidden" in found)
+        proxy.rules = {"activator": rules_of("activator")}
+
+        await world.until_healthy()
+        assert (await world.ask("allowed")).status == 200
+        await world.stop_activator()

@@ -2,18 +2,15 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-import yaml
 
 from tests.integration.autoscaler_world import server_fixture  # noqa: F401  # the API server
 from tests.integration.controller_world import NAMESPACE, Process, World, world_fixture  # noqa: F401
-from tests.integration.rbac_proxy import RbacProxy
+from tests.integration.rbac_proxy import without
 from tests.unit.chart.rendering import rules_of
 from tests.waiting import eventually
 from upwell.api.conditions import find
@@ -21,27 +18,6 @@ from upwell.api.objects import Object, labels_of, new_object
 from upwell.api.resources import POD, REVISION
 
 SERVICES = 30
-
-
-@asynccontextmanager
-async def without(world: World, folder: Path, resource: str) -> AsyncIterator[tuple[RbacProxy, Path]]:
-    """The chart's rights of a controller, but none on `resource`, and how to use them."""
-    rules = [
-        (namespace, {**rule, "resources": [one for one in rule["resources"] if one != resource]})
-        for namespace, rule in rules_of("controller")
-    ]
-    proxy = RbacProxy({"controller": rules})
-    await proxy.start()
-    content = yaml.safe_load(world.server.kubeconfig.read_text())
-    proxy.upstream = content["clusters"][0]["cluster"]["server"]
-    content["clusters"][0]["cluster"]["server"] = f"http://127.0.0.1:{proxy.port}"
-    content["users"][0]["user"] = {"token": "controller"}
-    path = folder / "narrow"
-    path.write_text(yaml.safe_dump(content))
-    try:
-        yield proxy, path
-    finally:
-        await proxy.stop()
 
 
 async def readiness(controller: Process) -> str:
@@ -58,7 +34,7 @@ async def readiness(controller: Process) -> str:
 async def test_a_right_that_is_missing_is_named_and_all_is_well_when_it_is_granted(
     world: World, tmp_path: Path
 ) -> None:
-    async with without(world, tmp_path, "pods") as (proxy, kubeconfig):
+    async with without("pods", "controller", world.server.kubeconfig, tmp_path) as (proxy, kubeconfig):
         controller = Process(kubeconfig, "controller-1").start()
         world.controllers.append(controller)
         await world.apply()
@@ -77,6 +53,18 @@ async def test_a_right_that_is_missing_is_named_and_all_is_well_when_it_is_grant
         _, said = await controller.stop()
         world.controllers.clear()
         assert '"the right to list and watch a resource is missing, nothing starts without it"' in said
+
+
+async def test_config_maps_that_may_not_be_read_keep_a_controller_from_being_ready(
+    world: World, tmp_path: Path
+) -> None:
+    async with without("configmaps", "controller", world.server.kubeconfig, tmp_path) as (_, kubeconfig):
+        controller = Process(kubeconfig, "controller-1").start()
+        world.controllers.append(controller)
+
+        found = await eventually(lambda: readiness(controller), lambda found: "forbidden" in found)
+
+        assert found.startswith("503 waiting for copies of: configmaps (")
 
 
 @pytest.mark.timeout(120)

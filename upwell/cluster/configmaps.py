@@ -42,6 +42,11 @@ class ConfigMaps:
 
         self._informer.add_handler(handle)
 
+    @property
+    def copy(self) -> Informer:
+        """What they are read from; to be asked how it fares."""
+        return self._informer
+
     async def wait_synced(self) -> None:
         await self._informer.wait_synced()
 

@@ -24,11 +24,11 @@ from upwell.api.objects import Key, Object, key_of
 from upwell.api.resources import Resource
 from upwell.clock import Clock, SystemClock
 from upwell.cluster.backoff import Backoff
-from upwell.cluster.errors import ApiError, Forbidden, Gone
+from upwell.cluster.errors import ApiError, Gone
 from upwell.cluster.store import Change, IndexFunction, Store
 from upwell.telemetry import log
 
-__all__ = ["Handler", "Informer", "Source", "Trim"]
+__all__ = ["Handler", "Informer", "Source", "Trim", "unfilled"]
 
 LOG: Final = log.get("informer")
 HEALTHY_WATCH_SECONDS: Final = 1.0
@@ -36,6 +36,8 @@ HEALTHY_WATCH_SECONDS: Final = 1.0
 _POSITION_HOLDS: Final = frozenset({0, 429})
 """After no connection and "not now" a watch goes on where it was. Any other refusal may be about the position, such
 as one from before a restored backup, that the server has not come to yet: list again."""
+
+_NOT_ALLOWED: Final = 403
 
 Objects = list[Object]
 Handler = Callable[[Object | None, Object | None], None]
@@ -78,7 +80,7 @@ class Informer:
         self.synced = False
         """Whether the first list has arrived."""
         self.trouble = ""
-        """Why the copy is not kept current at present, as the API server or the network says; empty when it is."""
+        """What went wrong last, as the API server or the network says; empty once something arrives again."""
         self._client = client
         self._namespace = namespace
         self._labels = labels
@@ -128,27 +130,25 @@ class Informer:
                 if error.status not in _POSITION_HOLDS:
                     self._version = ""
                 pause = max(self._backoff.next(), error.retry_after)
-                self.trouble = str(error)
-                refused = isinstance(error, Forbidden)
-                tell = LOG.error if refused and not self.synced else LOG.warning
-                tell(
-                    "the right to list and watch a resource is missing, nothing starts without it"
-                    if refused and not self.synced
-                    else "cannot follow a resource, trying again",
-                    resource=self.resource.plural,
-                    group=self.resource.group,
-                    error=str(error),
-                    seconds=round(pause, 2),
-                )
+                self._tell(error, pause)
                 await self._clock.sleep(pause)
+
+    def _tell(self, error: ApiError, pause: float) -> None:
+        self.trouble = str(error)
+        about = {"resource": self.resource.plural, "group": self.resource.group, "namespace": self._namespace}
+        if error.status == _NOT_ALLOWED and not self.synced:
+            line = "the right to list and watch a resource is missing, nothing starts without it"
+            LOG.error(line, **about, error=str(error), seconds=round(pause, 2))
+        else:
+            LOG.warning("cannot follow a resource, trying again", **about, error=str(error), seconds=round(pause, 2))
 
     async def _list(self) -> None:
         objects, version = await self._client.list(
             self.resource, self._namespace, labels=self._labels, fields=self._fields, trim=self._kept
         )
         self._report(self._store.replace(objects))
-        self._version, self.trouble = version, ""
-        self._backoff.reset()
+        self._version = version
+        self._goes_well()
         if not self.synced:
             self.synced = True
             self._first_list.set()
@@ -166,10 +166,16 @@ class Informer:
         async with _closing(stream) as events:
             async for kind, obj in events:
                 quiet = False
-                self._backoff.reset()
+                self._goes_well()
                 self._apply(kind, obj)
         if quiet and self._clock.monotonic() - started < HEALTHY_WATCH_SECONDS:
             await self._clock.sleep(self._backoff.next())
+        else:
+            self.trouble = ""
+
+    def _goes_well(self) -> None:
+        self.trouble = ""
+        self._backoff.reset()
 
     def _apply(self, kind: str, obj: Object) -> None:
         # The position moves before the handlers run, so that whatever they do, no event is seen twice.
@@ -201,3 +207,12 @@ class Informer:
 
 def _closing(stream: AsyncIterator[Any]) -> AbstractAsyncContextManager[AsyncIterator[Any]]:
     return aclosing(cast("Any", stream))
+
+
+def unfilled(*informers: Informer) -> str:
+    """The resources whose copies have not been filled, each with why, where that is known; empty when all have been."""
+    return ", ".join(
+        f"{one.resource.plural}.{one.resource.group}".removesuffix(".") + (f" ({one.trouble})" if one.trouble else "")
+        for one in informers
+        if not one.synced
+    )

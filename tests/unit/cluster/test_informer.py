@@ -6,10 +6,10 @@ import pytest
 
 from tests.unit.cluster.fake_api import FakeApi
 from upwell.api.objects import Object, name_of, new_object
-from upwell.api.resources import POD
+from upwell.api.resources import DEPLOYMENT, POD
 from upwell.clock import FakeClock
-from upwell.cluster.errors import Unavailable
-from upwell.cluster.informer import Informer
+from upwell.cluster.errors import Forbidden, Unavailable
+from upwell.cluster.informer import Informer, unfilled
 from upwell.cluster.runtime import running
 
 
@@ -192,6 +192,33 @@ async def test_a_position_that_the_server_refuses_is_given_up(story: Story) -> N
     story.pod("three")
     await story.settle()
     assert story.heard == ["added three"]
+
+
+async def test_what_is_in_the_way_of_the_first_list_is_named_until_it_is_gone() -> None:
+    api, clock = FakeApi(), FakeClock()
+    api.fail = Forbidden(403, "Forbidden", "pods is forbidden: cannot list")
+    deployments, pods = Informer(FakeApi(), DEPLOYMENT, clock=clock), Informer(api, POD, clock=clock)
+    async with running({"pods": pods.run()}):
+        await clock.advance(1)
+        assert unfilled(deployments, pods) == "deployments.apps, pods (pods is forbidden: cannot list (403 Forbidden))"
+
+        api.fail = None
+        await clock.advance(60)
+        assert unfilled(pods) == ""
+        assert pods.trouble == ""
+
+
+async def test_trouble_on_the_way_is_known_until_something_arrives_again(story: Story) -> None:
+    story.api.fail = Unavailable(0, "NoConnection", "refused")
+    story.api.break_watches()
+    await story.settle(1)
+    assert story.informer.trouble == "refused (NoConnection)"
+    assert unfilled(story.informer) == ""
+
+    story.api.fail = None
+    story.pod("two")
+    await story.settle(60)
+    assert story.informer.trouble == ""
 
 
 async def test_the_wait_that_a_server_asks_for_is_kept(story: Story) -> None:
