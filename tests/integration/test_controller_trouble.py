@@ -15,9 +15,9 @@ from tests.unit.chart.rendering import rules_of
 from tests.waiting import eventually
 from upwell.api.conditions import find
 from upwell.api.objects import Object, labels_of, new_object
-from upwell.api.resources import POD, REVISION
+from upwell.api.resources import LEASE, POD, REVISION
 
-SERVICES = 30
+SERVICES = 50
 
 
 async def readiness(controller: Process) -> str:
@@ -29,6 +29,12 @@ async def readiness(controller: Process) -> str:
             return f"{answer.status} {await answer.text()}"
     except aiohttp.ClientError as error:
         return str(error)
+
+
+async def leaders(world: World) -> set[str]:
+    """Who holds the Leases, by the names of their pods."""
+    leases, _ = await world.client.list(LEASE, "knative-serving")
+    return {str(lease["spec"].get("holderIdentity") or "").partition("_")[0] for lease in leases}
 
 
 async def test_a_right_that_is_missing_is_named_and_all_is_well_when_it_is_granted(
@@ -71,8 +77,11 @@ async def test_config_maps_that_may_not_be_read_keep_a_controller_from_being_rea
 async def test_a_leader_that_is_killed_in_the_midst_of_many_services_leaves_nothing_undone_or_twice(
     world: World,
 ) -> None:
-    await world.make_pod("two")
+    await world.configure("config-leader-election", lease_duration="3s", renew_deadline="2s", retry_period="500ms")
     first = world.start_controller("one")
+    await eventually(lambda: leaders(world), lambda found: found == {"one"})
+    second = world.start_controller("two")
+    await eventually(lambda: readiness(second), lambda found: found == "200 ok")
     names = [f"app-{number:02d}" for number in range(SERVICES)]
     await asyncio.gather(*(world.apply(name) for name in names))
 
@@ -82,14 +91,14 @@ async def test_a_leader_that_is_killed_in_the_midst_of_many_services_leaves_noth
 
     await eventually(half_way)
     await first.stop(signal.SIGKILL)
-    world.controllers.clear()
-    world.start_controller("two")
+    world.controllers.remove(first)
 
     for name in names:
         await world.ready(name)
     made = await world.everything()
     # Service, Configuration, Revision, Route, Deployment, PodAutoscaler, Ingress, placeholder
     assert len(made) == 8 * SERVICES
+    assert await leaders(world) == {"two"}
 
 
 async def test_pods_that_are_deleted_while_they_start_are_no_failure_of_the_revision(world: World) -> None:
