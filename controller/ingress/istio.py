@@ -11,6 +11,7 @@ so (`enable-virtualservice-status`); else probes alone decide when it is served.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from controller.ingress.istio_destinations import destination_rules
 from controller.ingress.istio_gateways import (
     SecretCopies,
     copies_of,
@@ -20,7 +21,7 @@ from controller.ingress.istio_gateways import (
     secured,
     servers_of,
 )
-from controller.ingress.kinds import ISTIO_GATEWAY, VIRTUAL_SERVICE
+from controller.ingress.kinds import DESTINATION_RULE, ISTIO_GATEWAY, VIRTUAL_SERVICE
 from controller.ingress.translation import Gateways, Obstacle, child_metadata, is_local
 from controller.settings import Settings
 from upwell.api.conditions import TRUE
@@ -40,7 +41,7 @@ Choose = Callable[[Mapping[str, Any]], list[str]]
 class Istio:
     """A Translation."""
 
-    resources: tuple[Resource, ...] = (VIRTUAL_SERVICE, ISTIO_GATEWAY)
+    resources: tuple[Resource, ...] = (VIRTUAL_SERVICE, ISTIO_GATEWAY, DESTINATION_RULE)
 
     def __init__(
         self,
@@ -69,13 +70,14 @@ class Istio:
         return await self._copies.apply(ingress, copies_of(ingress, *gateways))
 
     def children(self, ingress: Object) -> list[Object]:
-        """Gateways come first: who refers to one that is not there yet is not served."""
+        """VirtualServices come last: who refers to what is not there yet is not served."""
         own = [
             own_gateway(ingress, found, servers)
             for service, servers in servers_of(ingress, *self.gateways(ingress)).items()
             if (found := self._selects(service)) is not None
         ]
-        return [*own, *self._virtual_services(ingress)]
+        rules = destination_rules(ingress, self._service, self._local_suffix)
+        return [*own, *rules, *self._virtual_services(ingress)]
 
     def _selects(self, service: Key) -> Object | None:
         """The Service, if it selects pods: without a selector a Gateway would be for all of the cluster's."""
@@ -99,7 +101,7 @@ class Istio:
 
     def obstacle(self, children: Sequence[Object]) -> Obstacle | None:
         if self._settings.istio.believes_status:
-            for child in children:
+            for child in _virtual_services_among(children):
                 if _reconciled(child) is False:
                     name = name_of(child)
                     return Obstacle(
@@ -108,7 +110,7 @@ class Istio:
         return None
 
     def vouched(self, children: Sequence[Object]) -> bool:
-        made = [child for child in children if child["kind"] == VIRTUAL_SERVICE.kind]
+        made = _virtual_services_among(children)
         return self._settings.istio.believes_status and bool(made) and all(map(_reconciled, made))
 
     def gateways(self, ingress: Object) -> Gateways:
@@ -191,6 +193,10 @@ def _gateways_of(ingress: Object, rule: Mapping[str, Any], gateways: Sequence[Is
         own = {str(gateway_key(ingress, gateway.service_key)) for gateway in gateways}
     # The shared ones would serve over plain HTTP what is to be redirected.
     return sorted(own if is_redirected(ingress, rule) else shared | own)
+
+
+def _virtual_services_among(children: Sequence[Object]) -> list[Object]:
+    return [child for child in children if child["kind"] == VIRTUAL_SERVICE.kind]
 
 
 def _reconciled(virtual_service: Object) -> bool | None:

@@ -7,6 +7,7 @@ from upwell.api.resources import Resource
 
 __all__ = [
     "CLASSES",
+    "DESTINATION_RULE",
     "GATEWAY",
     "GATEWAY_API",
     "HTTP_ROUTE",
@@ -28,9 +29,10 @@ HTTP_ROUTE: Final = Resource("gateway.networking.k8s.io", "v1", "httproutes", "H
 REFERENCE_GRANT: Final = Resource("gateway.networking.k8s.io", "v1beta1", "referencegrants", "ReferenceGrant")
 VIRTUAL_SERVICE: Final = Resource("networking.istio.io", "v1beta1", "virtualservices", "VirtualService")
 
+DESTINATION_RULE: Final = Resource("networking.istio.io", "v1beta1", "destinationrules", "DestinationRule")
 ISTIO_GATEWAY: Final = Resource("networking.istio.io", "v1beta1", "gateways", "Gateway")
 
-_KINDS: Final = {"gateway-api": (HTTP_ROUTE,), "istio": (VIRTUAL_SERVICE, ISTIO_GATEWAY)}
+_KINDS: Final = {"gateway-api": (HTTP_ROUTE,), "istio": (VIRTUAL_SERVICE, ISTIO_GATEWAY, DESTINATION_RULE)}
 
 LABEL_INGRESS: Final = "networking.internal.knative.dev/ingress"
 """On what was made for an Ingress: its name."""

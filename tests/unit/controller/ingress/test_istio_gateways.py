@@ -8,7 +8,7 @@ import pytest
 from controller.ingress.istio import Istio
 from controller.ingress.kinds import ISTIO_GATEWAY, VIRTUAL_SERVICE
 from tests.unit.cluster.fake_api import FakeApi
-from tests.unit.controller.ingress.ingresses import INSIDE, PUBLIC, ingress, rule, settings
+from tests.unit.controller.ingress.ingresses import INSIDE, PUBLIC, ingress, rule, settings, split
 from upwell.api.objects import Key, Object, name_of, new_object
 from upwell.api.resources import CORE_SERVICE, SECRET
 
@@ -23,13 +23,14 @@ class Cluster:
 
     def __init__(self, **data: str) -> None:
         self.api = FakeApi()
+        self.port_name = "http"
         self.selector: dict[str, str] = {"istio": "ingressgateway"}
         self.istio = Istio(
             settings(istio={key.replace("_", "-"): value for key, value in data.items()}), self.api, self._service
         )
 
     def _service(self, key: Key) -> Object | None:
-        return new_object(CORE_SERVICE, *key, spec={"selector": self.selector})
+        return new_object(CORE_SERVICE, *key, spec={"selector": self.selector, "ports": [{"name": self.port_name}]})
 
     def made(self, obj: Object) -> dict[str, dict[str, Any]]:
         """The specs of Gateways and VirtualServices, by name."""
@@ -209,3 +210,21 @@ def test_hosts_without_certificates_need_no_gateway_of_their_own() -> None:
     made = Cluster().made(ingress(rule("ExternalIP", PUBLIC)))
 
     assert set(made) == {"app-ingress"}
+
+
+@pytest.mark.parametrize(("port_name", "upgraded"), [("http", False), ("http2", True)])
+def test_who_takes_tls_is_spoken_to_that_way_and_only_with_its_name(port_name: str, upgraded: bool) -> None:
+    cluster, to_tls = Cluster(), {**split("app-00001"), "servicePort": 443}
+    cluster.port_name = port_name
+
+    made = cluster.made(ingress(rule("ExternalIP", PUBLIC, paths=[{"splits": [to_tls]}, {"splits": [split("other")]}])))
+
+    assert set(made) == {"app-app-00001", "app-ingress"}
+    assert made["app-app-00001"]["host"] == "app-00001.shop.svc.cluster.local"
+    policy = made["app-app-00001"]["trafficPolicy"]
+    assert policy["tls"] == {
+        "mode": "SIMPLE",
+        "credentialName": "routing-serving-certs",
+        "subjectAltNames": ["kn-routing", "kn-user-shop"],
+    }
+    assert ("connectionPool" in policy) is upgraded
