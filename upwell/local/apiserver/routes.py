@@ -19,6 +19,9 @@ __all__ = ["Target", "parse_target", "subresources"]
 _OWN_SUBRESOURCES: Final = ("status", "finalize")
 """What may follow `/namespaces/NAME/` without being a resource inside the namespace."""
 
+_INTO_PODS: Final = ("attach", "exec", "portforward")
+"""Subresources of pods that need what a process on this machine does not."""
+
 
 class Target(NamedTuple):
     """What a request is about; an empty name means the collection."""
@@ -70,6 +73,8 @@ def parse_target(catalog: Catalog, path: str) -> Target:
     subresource = rest[2] if len(rest) > 2 else ""
     if name and resource.namespaced and not namespace:
         raise errors.unknown_resource()
+    if resource == POD and subresource in _INTO_PODS:
+        raise errors.bad_request(f"there is no {subresource} here: pods are processes on this machine")
     if subresource and subresource not in subresources(resource):
         raise errors.unknown_resource()
     return Target(resource, namespace, name, subresource, old_version)

@@ -39,7 +39,6 @@ def test_a_path_names_a_collection_an_object_or_a_subresource(path: str, target:
         "/apis/example.com/v1/things",
         "/api/v1/pods/p",
         "/api/v1/namespaces/default/namespaces/x",
-        "/api/v1/namespaces/default/pods/p/exec",
         "/api/v1/namespaces/default/configmaps/c/status",
         "/apis/serving.knative.dev/v1/namespaces/n/services/s/scale",
         "/api/v1/namespaces/default/pods/p/log/more",
@@ -52,6 +51,14 @@ def test_a_path_that_names_nothing_is_not_found(path: str) -> None:
 
     assert refused.value.code == 404
     assert refused.value.message == "the server could not find the requested resource"
+
+
+@pytest.mark.parametrize("subresource", ["attach", "exec", "portforward"])
+def test_what_needs_a_way_into_a_pod_is_refused_with_the_reason(subresource: str) -> None:
+    with pytest.raises(StatusError, match=f"there is no {subresource} here: pods are processes on this machine") as no:
+        parse_target(CATALOG, f"/api/v1/namespaces/default/pods/p/{subresource}")
+
+    assert no.value.code == 400
 
 
 @pytest.mark.parametrize(
