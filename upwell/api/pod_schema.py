@@ -1,12 +1,13 @@
 """The fields of a pod that Knative's kinds accept, and their types (contract: control-plane.md 5.1, 5.3).
 
 Kubernetes' pod has many more; what is not here is unknown to a Service, so that it is refused or dropped before it
-could be misunderstood. Fields that a feature flag must allow, and that are handed to Kubernetes as they are, may hold
-anything.
+could be misunderstood. Fields that a feature flag must allow, and that are handed to Kubernetes as they are, are in
+`scheduling_schema`.
 """
 
 from typing import Final
 
+from upwell.api.scheduling_schema import AFFINITY, CLAIM, DNS, HOST_ALIAS, SPREAD, TOLERATION
 from upwell.api.schema import (
     ANYTHING,
     BOOLEAN,
@@ -152,7 +153,7 @@ _VOLUME: Final = struct(
         volumeAttributes=map_of(STRING),
         nodePublishSecretRef=OBJECT_REFERENCE_NAME,
     ),
-    ephemeral=open_struct(volumeClaimTemplate=open_struct(metadata=defaulted(ANYTHING, {}), spec=ANYTHING)),
+    ephemeral=open_struct(volumeClaimTemplate=open_struct(metadata=defaulted(ANYTHING, {}), spec=CLAIM)),
     image=open_struct(reference=STRING, pullPolicy=STRING),
 )
 POD_FIELDS: Final = {
@@ -163,10 +164,10 @@ POD_FIELDS: Final = {
     "serviceAccountName": STRING,
     "enableServiceLinks": kept(BOOLEAN),
     "automountServiceAccountToken": kept(BOOLEAN),
-    "affinity": ANYTHING,
-    "dnsConfig": ANYTHING,
+    "affinity": AFFINITY,
+    "dnsConfig": DNS,
     "dnsPolicy": STRING,
-    "hostAliases": list_of(ANYTHING),
+    "hostAliases": list_of(HOST_ALIAS),
     "hostIPC": BOOLEAN,
     "hostNetwork": BOOLEAN,
     "hostPID": BOOLEAN,
@@ -176,6 +177,6 @@ POD_FIELDS: Final = {
     "schedulerName": STRING,
     "securityContext": _POD_SECURITY,
     "shareProcessNamespace": kept(BOOLEAN),
-    "tolerations": list_of(ANYTHING),
-    "topologySpreadConstraints": list_of(ANYTHING),
+    "tolerations": list_of(TOLERATION),
+    "topologySpreadConstraints": list_of(SPREAD),
 }

@@ -121,8 +121,9 @@ def _default_security(spec: Spec, *, non_root: bool) -> None:
     for container in (*(spec.get("containers") or ()), *(spec.get("initContainers") or ())):
         security = container.setdefault("securityContext", {})
         security.setdefault("allowPrivilegeEscalation", False)
-        if not pod.get("seccompProfile"):
-            security.setdefault("seccompProfile", {"type": "RuntimeDefault"})
+        if not (pod.get("seccompProfile") or {}).get("type"):
+            profile = security.setdefault("seccompProfile", {})
+            profile["type"] = profile.get("type") or "RuntimeDefault"
         if "capabilities" not in security:
             security["capabilities"] = {"drop": ["ALL"]}
             ports = [port["containerPort"] for port in container.get("ports") or ()]

@@ -201,6 +201,49 @@ def test_the_account_is_a_name_of_at_most_253_characters() -> None:
     ]
 
 
+def test_what_a_flag_hands_to_kubernetes_has_kubernetes_types() -> None:
+    flags = enabled("tolerations", "affinity", "topologyspreadconstraints", "hostaliases", "dnsconfig")
+    near = {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "podAffinityTerm": {"topologyKey": "z"}}]}
+    pod = {
+        "tolerations": [{"key": "a", "operator": "Exists", "tolerationSeconds": 0}],
+        "affinity": {"podAntiAffinity": near, "unheardOf": {}},
+        "topologySpreadConstraints": [{"maxSkew": 1}],
+        "hostAliases": [{"hostnames": ["a"]}],
+        "dnsConfig": {"options": [{"name": "ndots", "value": "1"}]},
+    }
+
+    found = stored(service(**pod), flags, strict=True)
+
+    assert found["tolerations"] == pod["tolerations"]
+    assert found["affinity"] == {"podAntiAffinity": near}
+    assert found["topologySpreadConstraints"] == [{"maxSkew": 1, "topologyKey": "", "whenUnsatisfiable": ""}]
+    assert found["hostAliases"] == [{"ip": "", "hostnames": ["a"]}]
+    assert found["dnsConfig"] == pod["dnsConfig"]
+    assert refusal(service(tolerations=[{"key": 1}]), flags) == [
+        "pod.tolerations[0].key: 1 must be a text (put it in quotes)"
+    ]
+
+
+def test_a_claim_on_a_volume_always_says_what_it_asks_for() -> None:
+    claim = {"spec": {"accessModes": ["ReadWriteOnce"]}}
+    pod = stored(with_volume(ephemeral={"volumeClaimTemplate": claim}), enabled("volumes-ephemeral"))
+
+    assert pod["volumes"][0]["ephemeral"]["volumeClaimTemplate"] == {
+        "metadata": {},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {}},
+    }
+
+
+def test_a_seccomp_profile_without_a_type_is_filled_in_under_secure_defaults() -> None:
+    security = {"seccompProfile": {"type": ""}}
+    pod = stored(
+        service({"securityContext": security}, securityContext=security),
+        {"secure-pod-defaults": "enabled", **enabled("securitycontext")},
+    )
+
+    assert pod["containers"][0]["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+
+
 def told_about(key: str, value: str) -> str:
     """What is said about an annotation of a template; empty when it is accepted."""
     template = {"metadata": {"annotations": {key: value}}, "spec": {"containers": [{"image": "a:1"}]}}
