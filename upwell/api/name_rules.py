@@ -6,7 +6,13 @@ Every function returns the problems of a text, none when it is fine.
 import re
 from typing import Final
 
-__all__ = ["identifier_problems", "label_problems", "qualified_name_problems", "subdomain_problems"]
+__all__ = [
+    "identifier_problems",
+    "label_problems",
+    "label_value_problems",
+    "qualified_name_problems",
+    "subdomain_problems",
+]
 
 _LABEL_MAX: Final = 63
 _SUBDOMAIN_MAX: Final = 253
@@ -34,12 +40,22 @@ _NOT_A_NAME_PART: Final = (
     "(e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
     "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
 )
+_NOT_A_LABEL_VALUE: Final = (
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
+    "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
+    "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+)
 _OPTIONAL_PREFIX: Final = "with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
 
 
 def label_problems(text: str) -> list[str]:
     """Of a DNS-1123 label."""
     return _problems(text, _LABEL, _NOT_A_LABEL, _LABEL_MAX)
+
+
+def label_value_problems(text: str) -> list[str]:
+    """Of the value of a label, which may be empty."""
+    return _problems(text, _NAME_PART, _NOT_A_LABEL_VALUE, _LABEL_MAX) if text else []
 
 
 def subdomain_problems(text: str) -> list[str]:
