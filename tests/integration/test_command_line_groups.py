@@ -49,6 +49,7 @@ def test_a_service_is_made_split_tagged_rolled_back_exported_and_taken_away(tmp_
         exported = up.upwell("service", "export", "hi", "--with-revisions", "-o", "yaml").stdout
         names = [item["spec"]["template"]["metadata"]["name"] for item in yaml.safe_load(exported)["items"]]
         assert names == ["hi-00001", "hi-00002"]
+        _comes_back(up, exported)
         _completes(up)
 
         assert up.upwell("domain", "create", "hi.example.com", "--ref", "hi").stdout.startswith("domain hi.example.com")
@@ -60,6 +61,18 @@ def test_a_service_is_made_split_tagged_rolled_back_exported_and_taken_away(tmp_
         eventually_here(lambda: "hi-00001" in up.upwell("revision", "delete", "--prune", "hi").stdout)
         assert up.upwell("service", "delete", "hi").stdout == "service hi deleted\n"
         eventually_here(lambda: up.upwell("revision", "list", "-o", "name").stdout.strip() == "")
+
+
+def _comes_back(up: Up, exported: str) -> None:
+    """Under another name, since the old one is still needed: every revision is made again, in order."""
+    (up.folder / "exported.yaml").write_text(
+        exported.replace("hi-0000", "again-0000").replace("name: hi\n", "name: again\n")
+    )
+    applied = up.upwell("apply", "exported.yaml").stdout.splitlines()
+    assert applied == ["service again created", "service again configured"]
+    names = {f"revision.serving.knative.dev/again-0000{n}" for n in (1, 2)}
+    eventually_here(lambda: names == set(up.upwell("revision", "list", "-s", "again", "-o", "name").stdout.split()))
+    up.upwell("service", "delete", "again")
 
 
 def _refuses_unknown_fields(up: Up, folder: Path) -> None:
