@@ -7,7 +7,7 @@ import pytest
 
 from upwell.api.admission import Denied, admit
 from upwell.api.objects import new_object
-from upwell.api.resources import INGRESS, METRIC, POD_AUTOSCALER, ROUTE, SERVERLESS_SERVICE, Resource
+from upwell.api.resources import CERTIFICATE, INGRESS, METRIC, POD_AUTOSCALER, ROUTE, SERVERLESS_SERVICE, Resource
 
 DEPLOYMENT = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}
 BACKEND = {"serviceNamespace": "default", "serviceName": "a", "servicePort": 80}
@@ -139,3 +139,17 @@ def test_traffic_goes_to_names_that_kubernetes_could_have(field: str) -> None:
 
     assert found[0] == f'invalid key name "a b": spec.traffic[0].{field}'
     assert found[1].startswith("name part must consist of alphanumeric characters")
+
+
+@pytest.mark.parametrize(
+    ("domain", "accepted"), [("", True), ("a.example.com", True), ("example.com", True), ("ample.com", False)]
+)
+def test_a_certificates_domain_is_that_of_one_of_its_names(domain: str, accepted: bool) -> None:
+    found = answer(CERTIFICATE, {"dnsNames": ["a.example.com"], "domain": domain, "secretName": "s"})
+
+    if accepted:
+        assert found["spec"].get("domain", "") == domain
+    else:
+        assert found == [
+            "invalid value: domain: spec.domain must be a suffix of, or match exactly, at least one entry in dnsNames"
+        ]
