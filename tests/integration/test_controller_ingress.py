@@ -6,7 +6,7 @@ HTTPRoutes or VirtualServices that are there and answer probes by them.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from upwell.api.conditions import find
 from upwell.api.objects import Object, name_of, new_object
 from upwell.api.resources import CERTIFICATE, CORE_SERVICE, ENDPOINT_SLICE, INGRESS, ROUTE, SECRET, SERVICE, Resource
 from upwell.api.resources import NAMESPACE as NAMESPACES
+from upwell.cluster.errors import Conflict, NotFound
 
 GATEWAYS = {"public": "external", "inside": "local"}
 
@@ -114,7 +115,8 @@ async def accept(world: World) -> list[Object]:
             {"type": kind, "status": "True", "observedGeneration": generation} for kind in ("Accepted", "ResolvedRefs")
         ]
         parents = [{"parentRef": ref, "conditions": conditions} for ref in route["spec"]["parentRefs"]]
-        await world.client.update_status(HTTP_ROUTE, {**route, "status": {"parents": parents}})
+        with suppress(Conflict, NotFound):  # what changed meanwhile is looked at the next time
+            await world.client.update_status(HTTP_ROUTE, {**route, "status": {"parents": parents}})
     return routes
 
 
