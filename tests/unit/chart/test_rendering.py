@@ -96,6 +96,13 @@ def test_the_notes_name_every_component_that_is_installed_beside_knative(values:
         assert "queue-sidecar-image" in notes if name == "queue-proxy" else f"deployment/upwell-{name}" in notes
 
 
+def test_the_notes_send_knatives_second_autoscaler_away_only_with_the_first() -> None:
+    second = "scale deployment/autoscaler-hpa --replicas=0"
+
+    assert second in rendered(COMBINATIONS["autoscaler beside Knative"])["NOTES.txt"]
+    assert second not in rendered(COMBINATIONS["activator beside Knative"])["NOTES.txt"]
+
+
 def test_without_a_component_nothing_of_it_is_left() -> None:
     for component in COMPONENTS:
         left = [
