@@ -111,7 +111,7 @@ class FakeApi(Client):
         finally:
             self._watchers.remove(queue)
 
-    async def create(self, resource: Resource, obj: Object) -> Object:
+    async def create(self, resource: Resource, obj: Object, *, strict: bool = False) -> Object:
         await self._answer()
         if (resource, key_of(obj)) in self.objects:
             raise AlreadyExists(409, "AlreadyExists", f"{key_of(obj)} already exists")
@@ -122,7 +122,7 @@ class FakeApi(Client):
         await self._answer()
         self.tried.append(copy.deepcopy(obj))
 
-    async def update(self, resource: Resource, obj: Object) -> Object:
+    async def update(self, resource: Resource, obj: Object, *, strict: bool = False) -> Object:
         return await self._replace("update", resource, obj, "status")
 
     async def update_status(self, resource: Resource, obj: Object) -> Object:
