@@ -84,7 +84,27 @@ class Gateway:
             "Requests that wait for a ready endpoint.",
             lambda: sum(forwarding.waiting for forwarding in self._entrances.values()),
         )
-        gauge("upwell_gateway_hosts", "Hosts in the routing table.", lambda: len(self._routes.table.hosts))
+        self._tell_of_routes()
+
+    def _tell_of_routes(self) -> None:
+        """How many there are, and how old what is served may be."""
+        routes, gauge = self._routes, self._registry.gauge_from
+        gauge("upwell_gateway_hosts", "Hosts in the routing table.", lambda: len(routes.table.hosts))
+        gauge(
+            "upwell_gateway_ingresses_rejected",
+            "Ingress objects whose present generation cannot be served.",
+            lambda: len(routes.rejected),
+        )
+        gauge(
+            "upwell_gateway_configuration_changed_seconds",
+            "When the routing table last changed, in Unix time.",
+            lambda: routes.changed,
+        )
+        self._registry.counter_from(
+            "upwell_gateway_configuration_changes",
+            "Changes of the routing table, each of one Ingress object or of several at once.",
+            lambda: routes.table.version,
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, then drain."""
@@ -105,6 +125,8 @@ class Gateway:
             if not await _finished_before(stop, self._synced()):
                 return
             self._routes.flush()
+            if self._certificates is not None:
+                self._certificates.follow()
             gc.collect()
             gc.freeze()  # The routes stay; a full collection that goes through ten thousand holds requests up.
             await self._open()

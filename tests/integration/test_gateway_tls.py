@@ -136,7 +136,10 @@ async def test_a_host_without_a_certificate_is_refused_at_the_greeting_and_hurts
     for host in ("plain.example", "nobody.example", "c.example"):
         assert isinstance(await secure.shown(host), str)
     assert (await secure.get("a.example")).status_code == 200
-    assert "upwell_gateway_tls_refused_total 3" in await secure.here.metrics()
+    metrics = await secure.here.metrics()
+    for reason, count in (("no-certificate", 2), ("secret-unusable", 1), ("secret-missing", 0)):
+        assert f'upwell_gateway_tls_refused_total{{reason="{reason}"}} {count}' in metrics
+    assert "upwell_gateway_certificates_unusable 1" in metrics
     told = [line for line in secure.here.gateway.said() if line["message"] == "a certificate cannot be used"]
     assert [line["secret"] for line in told] == ["default/broken"]
 
