@@ -14,7 +14,7 @@ from tests.integration.rbac_proxy import without
 from tests.unit.chart.rendering import rules_of
 from tests.waiting import eventually
 from upwell.api.conditions import find
-from upwell.api.objects import Object, labels_of, new_object
+from upwell.api.objects import Object, is_deleting, labels_of, new_object
 from upwell.api.resources import LEASE, POD, REVISION
 
 SERVICES = 50
@@ -113,7 +113,8 @@ async def test_pods_that_are_deleted_while_they_start_are_no_failure_of_the_revi
 
     async def pods() -> list[Object]:
         found, _ = await world.client.list(POD, NAMESPACE)
-        return [pod for pod in found if labels_of(pod).get("serving.knative.dev/revision") == "app-00001"]
+        of_revision = [pod for pod in found if labels_of(pod).get("serving.knative.dev/revision") == "app-00001"]
+        return [pod for pod in of_revision if not is_deleting(pod)]
 
     for _ in range(3):
         (pod, *_) = await eventually(pods)
