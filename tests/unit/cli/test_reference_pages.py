@@ -30,6 +30,10 @@ LABELS = {
     "knative.dev/crd-install",
     "networking.internal.knative.dev/certificate-uid",
     "networking.knative.dev/wildcardDomain",
+    "networking.internal.knative.dev/ingress",
+    "networking.internal.knative.dev/originSecretName",
+    "networking.internal.knative.dev/originSecretNamespace",
+    "networking.upwell.dev/ingress-uid",
 }
 """Keys in the code that are labels; the page names one of them in passing."""
 
