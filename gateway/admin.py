@@ -13,15 +13,18 @@ __all__ = ["serving_admin"]
 
 
 @asynccontextmanager
-async def serving_admin(registry: Registry, is_ready: Callable[[], bool], host: str, port: int) -> AsyncIterator[None]:
-    """Serve during the block; raise ConfigError when the port cannot be had."""
+async def serving_admin(registry: Registry, obstacle: Callable[[], str], host: str, port: int) -> AsyncIterator[None]:
+    """Serve during the block; raise ConfigError when the port cannot be had.
+
+    `obstacle` says what is in the way of being ready; an empty text when nothing is.
+    """
 
     async def metrics(request: web.Request) -> web.StreamResponse:
         return await answer_in_slices(request, registry.slices(), CONTENT_TYPE.decode())
 
     async def healthz(_: web.Request) -> web.Response:
-        ready = is_ready()
-        return web.Response(status=200 if ready else 503, text="ok" if ready else "not ready")
+        found = obstacle()
+        return web.Response(status=503, text=found) if found else web.Response(text="ok")
 
     app = web.Application()
     app.router.add_get("/metrics", metrics)

@@ -27,7 +27,7 @@ from upwell.api.names import PORT_GATEWAY_LOCAL_TLS, PORT_GATEWAY_TLS
 from upwell.api.resources import CORE_SERVICE, ENDPOINT_SLICE, INGRESS
 from upwell.cluster.client import Client
 from upwell.cluster.endpoints import EndpointTracker
-from upwell.cluster.informer import Informer
+from upwell.cluster.informer import Informer, unfilled
 from upwell.cluster.runtime import run_component, running
 from upwell.http import Engine, Limits
 from upwell.ports import ConfigError
@@ -119,7 +119,7 @@ class Gateway:
             tasks["secret informer"] = self._certificates.secrets.run()
         admin_port = ports.actual(self._config.admin_port)
         async with (
-            serving_admin(self._registry, lambda: self.ready, ports.bind_host, admin_port),
+            serving_admin(self._registry, self._obstacle, ports.bind_host, admin_port),
             running(tasks) as group,
         ):
             if not await _finished_before(stop, self._synced()):
@@ -136,11 +136,18 @@ class Gateway:
             await self._drain()
             writer.cancel()
 
+    def _obstacle(self) -> str:
+        """What is in the way of being ready; nothing, when it is."""
+        waiting = unfilled(*self._needed())
+        return "" if self.ready else f"waiting for copies of: {waiting}" if waiting else "not ready"
+
+    def _needed(self) -> list[Informer]:
+        secrets = [self._certificates.secrets] if self._certificates is not None else []
+        return [self._ingresses, self._services, self._slices, *secrets]
+
     async def _synced(self) -> None:
-        for informer in (self._ingresses, self._services, self._slices):
+        for informer in self._needed():
             await informer.wait_synced()
-        if self._certificates is not None:
-            await self._certificates.secrets.wait_synced()
         await self._trust.wait_synced()
 
     async def _open(self) -> None:
