@@ -21,7 +21,7 @@ from upwell.http import Listener
 from upwell.http.dial import SecureDialer
 from upwell.ports import ConfigError
 from upwell.telemetry import log
-from upwell.tls.bundles import DATA_PLANE, TRUST_BUNDLES, pems_of
+from upwell.tls.bundles import DATA_PLANE, TRUST_BUNDLES, USER_PREFIX, pems_of
 from upwell.tls.dialing import Authorities, NamedDialer
 from upwell.tls.memory import as_files
 from upwell.tls.serving import ServingContext
@@ -31,8 +31,6 @@ __all__ = ["Encryption"]
 
 LOG: Final = log.get("tls")
 SECRET_NAME: Final = "routing-serving-certs"
-USER_PREFIX: Final = "kn-user-"
-"""With the namespace behind it: the name that the sidecars of one namespace have besides."""
 
 Listen = Callable[[ServingContext], Coroutine[Any, Any, list[Listener]]]
 

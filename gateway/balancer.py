@@ -96,11 +96,14 @@ class Balancer:
         engine: UpstreamSource,
         metrics: GatewayMetrics,
         *,
-        secure: SecureDialer | None = None,
+        secure: Callable[[str], SecureDialer] | None = None,
         clock: Clock | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        """`services` is an informer on core Services, run by the caller; `secure` dials where TLS is spoken."""
+        """`services` is an informer on core Services, run by the caller.
+
+        `secure` gives what dials the backends of a namespace where TLS is spoken.
+        """
         self._services = services
         self._endpoints = endpoints
         self._engine = engine
@@ -158,7 +161,8 @@ class Balancer:
         secure = None
         if port is not None:
             # Behind TLS there is what is spoken without it at the port beside.
-            secure = self._secure if port.get("name") == HTTPS else None
+            if port.get("name") == HTTPS and self._secure is not None:
+                secure = self._secure(pool.backend.namespace)
             pool.http2 = any(map(_speaks_http2, [port] if secure is None else self._ports(pool.backend)))
         addresses = self._addresses(pool.backend, port)
         if [(upstream.host, upstream.port) for upstream in pool.upstreams] != addresses:

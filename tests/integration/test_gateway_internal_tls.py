@@ -101,6 +101,18 @@ async def test_somebody_with_another_name_is_not_taken_for_a_sidecar(tmp_path: P
         assert here.gateway.process.poll() is None
 
 
+async def test_a_sidecar_of_another_namespace_is_refused_and_an_activator_is_not(tmp_path: Path) -> None:
+    authority = new_authority("one", NOW, DAY)
+    async with world(tmp_path) as here:
+        await trust(here, authority)
+        async with (
+            sidecar(here, "thief", authority, DATA_PLANE, "kn-user-other"),
+            sidecar(here, "activator", authority, DATA_PLANE, "kn-routing"),
+        ):
+            await answers(here, "activator", 200)
+            await answers(here, "thief", 502, "does not have a matching name")
+
+
 async def test_a_bundle_that_cannot_be_read_changes_nothing(tmp_path: Path) -> None:
     authority = new_authority("one", NOW, DAY)
     async with world(tmp_path) as here, sidecar(here, "app", authority):

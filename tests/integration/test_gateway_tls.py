@@ -216,6 +216,12 @@ async def test_grpc_calls_of_all_kinds_pass_through_tls(secure: Secure) -> None:
             assert ("x-trailer", "yes") in tuple(await call.trailing_metadata())
             down = [message async for message in channel.unary_stream("/t.Echo/Down")(b"50")]
             assert len(down) == 50
+            assert await channel.stream_unary("/t.Echo/Up")(iter([b"12345"] * 20)) == b"100"
+            both = channel.stream_stream("/t.Echo/Both")()
+            for word in (b"one", b"two"):  # the answer to each before the next is sent
+                await both.write(word)
+                assert await both.read() == word.upper()
+            await both.done_writing()
             with pytest.raises(grpc.aio.AioRpcError, match="not today"):
                 await channel.unary_unary("/t.Echo/Fail")(b"")
     finally:

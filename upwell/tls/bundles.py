@@ -9,12 +9,16 @@ from typing import Final
 
 from upwell.api.objects import Object
 
-__all__ = ["DATA_PLANE", "TRUST_BUNDLES", "pems_of"]
+__all__ = ["DATA_PLANE", "ROUTING", "TRUST_BUNDLES", "USER_PREFIX", "pems_of"]
 
 TRUST_BUNDLES: Final = "networking.knative.dev/trust-bundle"
 """The label of the config maps."""
 DATA_PLANE: Final = "data-plane.knative.dev"
 """The name that activators and sidecars all have in their certificates."""
+ROUTING: Final = "kn-routing"
+"""The name that activators have besides."""
+USER_PREFIX: Final = "kn-user-"
+"""With the namespace behind it, in lower case: the name that the sidecars of one namespace have besides."""
 
 
 def pems_of(bundles: Iterable[Object]) -> list[str]:

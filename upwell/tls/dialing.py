@@ -47,8 +47,8 @@ class Authorities:
 class NamedDialer:
     """Opens TLS connections for the engine (`upwell.http.dial.SecureDialer`)."""
 
-    def __init__(self, authorities: Authorities, server_name: str, also: str) -> None:
-        """The certificate has to be for `server_name`, which is asked for, and for `also`, which is not."""
+    def __init__(self, authorities: Authorities, server_name: str, *also: str) -> None:
+        """The certificate has to be for `server_name`, which is asked for, and for one of `also`, which are not."""
         self._authorities = authorities
         self._server_name = server_name
         self._also = also
@@ -66,10 +66,11 @@ class NamedDialer:
             why = getattr(error, "verify_message", "") or error.reason or str(error)
             raise DialError(FailureKind.TLS, f"tls: {host}:{port}: {why}") from error
         names = _dns_names(transport.get_extra_info("peercert"))
-        if self._also not in names:
+        if not set(self._also) & set(names):
             transport.abort()
+            wanted = '" or "'.join(self._also)
             raise DialError(
-                FailureKind.TLS, f'tls: san "{self._also}" does not have a matching name in [{" ".join(names)}]'
+                FailureKind.TLS, f'tls: san "{wanted}" does not have a matching name in [{" ".join(names)}]'
             )
         return transport
 

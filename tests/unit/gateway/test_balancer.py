@@ -59,7 +59,7 @@ class Story:
             EndpointTracker(self.slices),
             self.engine,
             GatewayMetrics(self.registry),
-            secure=SECURE,
+            secure=lambda _: SECURE,
             clock=self.clock,
             rng=random.Random(1),
         )
