@@ -164,9 +164,9 @@ class Balancer:
             if port.get("name") == HTTPS and self._secure is not None:
                 secure = self._secure(pool.backend.namespace)
             pool.http2 = any(map(_speaks_http2, [port] if secure is None else self._ports(pool.backend)))
-        addresses = self._addresses(pool.backend, port)
-        if [(upstream.host, upstream.port) for upstream in pool.upstreams] != addresses:
-            self._set(pool, [self._engine.upstream(host, number, secure=secure) for host, number in addresses])
+        wanted = [(*address, secure) for address in self._addresses(pool.backend, port)]
+        if [(upstream.host, upstream.port, upstream.secure) for upstream in pool.upstreams] != wanted:
+            self._set(pool, [self._engine.upstream(host, number, secure=dialer) for host, number, dialer in wanted])
             for callback in self._callbacks:
                 callback(pool)
 
