@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from controller.cluster import Cluster
 from controller.configuration import generation_of
+from controller.finalizers import Finalizer
 from controller.revision.metadata import configuration_name
 from controller.service_children import ROUTE_FINALIZER, route_names
 from upwell.api.conditions import READY, UNKNOWN, status_of
@@ -48,7 +49,7 @@ class Labeler:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._events = cluster.events(EVENTS_AS)
+        self._finalizer = Finalizer(cluster.client, ROUTE, ROUTE_FINALIZER, cluster.events(EVENTS_AS))
         self.queue = Reconciler(COMPONENT, self.reconcile, workers=cluster.workers, clock=cluster.clock)
         cluster.informers[ROUTE].add_index(BY_REFERENCE, _references_of)
         cluster.informers[ROUTE].add_handler(self.queue.enqueue_changed)
@@ -63,8 +64,7 @@ class Labeler:
         if is_deleting(route):
             await self._release(route)
             return
-        if ROUTE_FINALIZER not in _finalizers(route):
-            await self._set_finalizers(route, [*_finalizers(route), ROUTE_FINALIZER])
+        await self._finalizer.put_on(route)
         revisions, configurations = self._targets(route)
         for obj in revisions:
             await self._add(route, REVISION, obj)
@@ -76,11 +76,11 @@ class Labeler:
 
     async def _release(self, route: Object) -> None:
         """Clear the traces of a route that goes."""
-        if ROUTE_FINALIZER not in _finalizers(route):
+        if not self._finalizer.is_on(route):
             return
         await self._let_go(route, REVISION, set())
         await self._let_go(route, CONFIGURATION, set())
-        await self._set_finalizers(route, [one for one in _finalizers(route) if one != ROUTE_FINALIZER])
+        await self._finalizer.take_off(route)
 
     def _targets(self, route: Object) -> tuple[list[Object], list[Object]]:
         """The revisions and configurations that the route's traffic is about, in its spec and as it is now."""
@@ -122,14 +122,6 @@ class Labeler:
         except NotFound:
             pass  # it went meanwhile, and its notes with it
 
-    async def _set_finalizers(self, route: Object, finalizers: list[str]) -> None:
-        metadata = {"finalizers": finalizers, "resourceVersion": route["metadata"]["resourceVersion"]}
-        try:
-            await self._cluster.client.patch(ROUTE, name_of(route), namespace_of(route), {"metadata": metadata})
-        except NotFound:
-            return
-        self._events.normal(route, "FinalizerUpdate", f'Updated "{name_of(route)}" finalizers')
-
     def _target_changed(self, old: Object | None, new: Object | None) -> None:
         """Routes that refer to an object look again, also when it has only come to be there."""
         obj = new if new is not None else old
@@ -162,10 +154,6 @@ def _has_settled(route: Object) -> bool:
     status = route.get("status") or {}
     observed = route["metadata"].get("generation") == status.get("observedGeneration")
     return bool(observed) and status_of(status, READY) != UNKNOWN
-
-
-def _finalizers(route: Object) -> list[str]:
-    return list(route["metadata"].get("finalizers") or ())
 
 
 def _traffic(part: Any) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from controller.certificates import (
 from controller.cluster import Cluster
 from controller.domain.ingress import LABEL_UID, make_mapped_ingress
 from controller.domain.reference import Unresolved, host_of, resource_of
+from controller.finalizers import Finalizer
 from controller.route.ingress import follow_ingress, same_ingress
 from controller.status import Refused, StatusReconciler
 from upwell.api.conditions import Conditions
@@ -61,6 +62,7 @@ class DomainMappingController:
         self._cluster = cluster
         self._events = cluster.events(COMPONENT)
         self._status = StatusReconciler(cluster.client, DOMAIN_MAPPING, CONDITIONS, self._events, cluster.clock)
+        self._finalizer = Finalizer(cluster.client, DOMAIN_MAPPING, FINALIZER, self._events)
         self.queue = Reconciler(COMPONENT, self.reconcile, workers=cluster.workers, clock=cluster.clock)
         informers = cluster.informers
         informers[DOMAIN_MAPPING].add_index(BY_REFERENCE, _reference_of)
@@ -79,8 +81,7 @@ class DomainMappingController:
         if is_deleting(mapping):
             await self._release(mapping)
             return None
-        if FINALIZER not in _finalizers(mapping):
-            mapping = await self._set_finalizers(mapping, [*_finalizers(mapping), FINALIZER])
+        mapping = await self._finalizer.put_on(mapping)
         return None if mapping is None else await self._status.run(mapping, self._cluster.settings.kinds, self._work)
 
     async def _work(self, mapping: Object, conditions: Conditions) -> None:
@@ -186,26 +187,13 @@ class DomainMappingController:
 
     async def _release(self, mapping: Object) -> None:
         """Give the domain back, where mappings make claims, and let the mapping go."""
-        if FINALIZER not in _finalizers(mapping):
+        if not self._finalizer.is_on(mapping):
             return
         claim = self._cluster.cached(DOMAIN_CLAIM, "", name_of(mapping))
         ours = claim is not None and claim["spec"].get("namespace") == namespace_of(mapping)
         if claim is not None and ours and self._cluster.settings.network.autocreate_domain_claims:
             await self._cluster.delete(DOMAIN_CLAIM, claim)
-        await self._set_finalizers(mapping, [one for one in _finalizers(mapping) if one != FINALIZER])
-
-    async def _set_finalizers(self, mapping: Object, finalizers: list[str]) -> Object | None:
-        """The mapping as it is then; None when it is gone."""
-        metadata = {"finalizers": finalizers, "resourceVersion": mapping["metadata"]["resourceVersion"]}
-        name = name_of(mapping)
-        try:
-            changed = await self._cluster.client.patch(
-                DOMAIN_MAPPING, name, namespace_of(mapping), {"metadata": metadata}
-            )
-        except NotFound:
-            return None
-        self._events.normal(mapping, "FinalizerUpdate", f'Updated "{name}" finalizers')
-        return changed
+        await self._finalizer.take_off(mapping)
 
     def _target_changed(self, resource: Resource) -> Handler:
         def handle(old: Object | None, new: Object | None) -> None:
@@ -227,10 +215,6 @@ class DomainMappingController:
         if config_map == "config-network":
             for mapping in self._cluster.informers[DOMAIN_MAPPING].list():
                 self.queue.enqueue_object(mapping)
-
-
-def _finalizers(mapping: Object) -> list[str]:
-    return list(mapping["metadata"].get("finalizers") or ())
 
 
 def _reference_of(mapping: Object) -> tuple[str, ...]:

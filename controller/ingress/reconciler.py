@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from controller.cluster import Cluster
+from controller.finalizers import Finalizer
 from controller.ingress.gateway_api import GatewayApi
 from controller.ingress.istio import Istio
 from controller.ingress.kinds import CLASSES, LABEL_INGRESS
@@ -34,7 +35,6 @@ from upwell.api.objects import (
     namespace_of,
 )
 from upwell.api.resources import CERTIFICATE, CORE_SERVICE, INGRESS
-from upwell.cluster.errors import NotFound
 from upwell.cluster.reconciler import Reconciler
 
 __all__ = ["COMPONENT", "IngressController"]
@@ -70,6 +70,7 @@ class IngressController:
         self._cluster = cluster
         self._events = cluster.events(COMPONENT)
         self._status = StatusReconciler(cluster.client, INGRESS, CONDITIONS, self._events, cluster.clock)
+        self._finalizer = Finalizer(cluster.client, INGRESS, FINALIZER, self._events)
         self.queue = Reconciler(COMPONENT, self.reconcile, workers=cluster.workers, clock=cluster.clock)
         self._prober = Prober(cluster.client)
         self._asked: dict[Key, tuple[str, int]] = {}
@@ -134,25 +135,18 @@ class IngressController:
         if not translation.leaves_traces(ingress):
             await self._clear_traces(translation, ingress)
             return None
-        if FINALIZER not in _finalizers(ingress):
-            await self._set_finalizers(ingress, [*_finalizers(ingress), FINALIZER])
+        found = await self._finalizer.put_on(ingress)
+        if found is None:
+            return _WAITING
+        ingress["metadata"] = found["metadata"]
         return await translation.prepare(ingress)
 
     async def _clear_traces(self, translation: Translation, ingress: Object) -> None:
         """Nothing of it is left when the finalizer goes, which is there only where there may be something."""
-        if FINALIZER in _finalizers(ingress):
+        if self._finalizer.is_on(ingress):
             await translation.prepare(ingress)
-            await self._set_finalizers(ingress, [one for one in _finalizers(ingress) if one != FINALIZER])
-
-    async def _set_finalizers(self, ingress: Object, finalizers: list[str]) -> None:
-        metadata = {"finalizers": finalizers, "resourceVersion": ingress["metadata"]["resourceVersion"]}
-        try:
-            changed = await self._cluster.client.patch(
-                INGRESS, name_of(ingress), namespace_of(ingress), {"metadata": metadata}
-            )
-        except NotFound:
-            return
-        ingress["metadata"] = changed["metadata"]
+            found = await self._finalizer.take_off(ingress)
+            ingress["metadata"] = ingress["metadata"] if found is None else found["metadata"]
 
     async def _ask(
         self, key: Key, ingress: Object, gateways: Gateways, version: str, conditions: Conditions
@@ -221,10 +215,6 @@ class IngressController:
 
 
 _WAITING: Final = Obstacle("Uninitialized", "Waiting for load balancer to be ready")
-
-
-def _finalizers(ingress: Object) -> list[str]:
-    return list(ingress["metadata"].get("finalizers") or ())
 
 
 def _digest(obj: Object) -> str:

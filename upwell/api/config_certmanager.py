@@ -7,9 +7,7 @@ issuerRef: |
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
-
-import yaml
+from typing import Final
 
 from upwell.api.settings import Settings
 
@@ -40,10 +38,7 @@ def parse_certmanager(data: Mapping[str, str]) -> CertManagerConfig:
 
 def _reference(settings: Settings, key: str) -> Mapping[str, str]:
     right = "must be YAML with the kind and the name of an issuer"
-    try:
-        parsed: Any = yaml.safe_load(settings.text(key))
-    except yaml.YAMLError:
-        raise settings.error(key, right) from None
+    parsed = settings.document(key, right)
     if parsed is None:
         return dict(_DEFAULT)
     if not isinstance(parsed, dict) or not parsed.get("name"):

@@ -18,8 +18,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import yaml
-
 from upwell.api.objects import Key
 from upwell.api.settings import Settings
 
@@ -67,10 +65,7 @@ def parse_gateway(data: Mapping[str, str]) -> GatewayConfig:
 
 
 def _gateway(settings: Settings, key: str) -> ParentGateway | None:
-    try:
-        parsed: Any = yaml.safe_load(settings.text(key))
-    except yaml.YAMLError:
-        raise settings.error(key, _RIGHT) from None
+    parsed = settings.document(key, _RIGHT)
     if parsed is None:
         return None
     if not isinstance(parsed, list) or len(parsed) != 1 or not isinstance(parsed[0], dict):

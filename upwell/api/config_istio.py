@@ -22,8 +22,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import yaml
-
 from upwell.api.label_selector import LabelSelector, parse_selector
 from upwell.api.names import SYSTEM_NAMESPACE
 from upwell.api.objects import Key
@@ -98,10 +96,7 @@ def _gateways(settings: Settings, key: str, old: Iterable[str]) -> tuple[IstioGa
     named = [one for one in old if one.startswith(prefix) and one != prefix]
     if named:
         return tuple(_old_gateway(settings, one, one.removeprefix(prefix)) for one in named)
-    try:
-        parsed: Any = yaml.safe_load(settings.text(key))
-    except yaml.YAMLError:
-        raise settings.error(key, _RIGHT) from None
+    parsed = settings.document(key, _RIGHT)
     if parsed is None:
         return None
     if not isinstance(parsed, list):

@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
+import yaml
+
 from upwell.api.quantity import QuantityError, canonical_quantity
 from upwell.policy.durations import is_whole_seconds, parse_duration, seconds
 from upwell.policy.quantities import parse_bool
@@ -44,6 +46,13 @@ class Settings:
     def text(self, key: str, default: str = "", *aliases: str) -> str:
         found = self._find(key, aliases)
         return default if found is None else self._data[found]
+
+    def document(self, key: str, right: str) -> Any:
+        """The value as YAML; None when it is empty. `right` is what it must be, as in `error`."""
+        try:
+            return yaml.safe_load(self.text(key))
+        except yaml.YAMLError:
+            raise self.error(key, right) from None
 
     def flag(self, key: str, default: bool, *aliases: str) -> bool:
         return self._read(key, aliases, default, parse_bool, "must be true or false")
