@@ -4,6 +4,9 @@
     ─> observedGeneration = generation, even after an error ─> written only when something changed, and at once
        unless it is one of many that only tell their progress
 
+A pass that fails has not looked at everything, and what it did not come to still says what held for an earlier
+generation. So it may take Ready away, and never gives it.
+
 A conflict on writing the status is settled here while the spec is still the one that was judged: labels and
 annotations change under our hands all the time, and do not make the judgement wrong.
 """
@@ -12,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from upwell.api.admission import apply_defaults
-from upwell.api.conditions import READY, Conditions, ConditionSet, keep_transition_times
+from upwell.api.conditions import READY, TRUE, Conditions, ConditionSet, keep_transition_times
 from upwell.api.configs import KindsConfig
 from upwell.api.objects import Object, key_of, mutable, name_of, namespace_of
 from upwell.api.resources import Resource
@@ -68,6 +71,7 @@ class StatusReconciler:
         generation = int(obj["metadata"].get("generation") or 0)
         if generation != status.get("observedGeneration"):
             conditions.mark_unknown(READY, "NewObservedGenFailure", "unsuccessfully observed a new generation")
+        ready = dict(conditions.get(READY))
         went_well = False
         try:
             again = await work(obj, conditions)
@@ -80,6 +84,8 @@ class StatusReconciler:
                 self._events.warning(stored, "InternalError", str(error))
             raise
         finally:
+            if not went_well and ready["status"] != TRUE and conditions.is_true(READY):
+                conditions.restore(ready)
             status["observedGeneration"] = generation
             keep_transition_times(before, status)
             held = self._progress.hold(key_of(stored), stored.get("status"), status) if went_well else None

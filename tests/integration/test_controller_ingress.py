@@ -5,7 +5,7 @@ HTTPRoutes or VirtualServices that are there and answer probes by them.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,24 @@ async def accept(world: World) -> list[Object]:
     return routes
 
 
+@asynccontextmanager
+async def on_and_on(*steps: Callable[[], Awaitable[Any]]) -> AsyncIterator[None]:
+    """Whoever does these steps does them for every version of an object, however soon the next one follows."""
+
+    async def go_on() -> None:
+        while True:
+            for step in steps:
+                await step()
+            await asyncio.sleep(0.05)
+
+    going_on = asyncio.create_task(go_on())
+    try:
+        yield
+    finally:
+        going_on.cancel()
+        await asyncio.gather(going_on, return_exceptions=True)
+
+
 async def children(world: World, resource: Resource, count: int) -> dict[str, Object]:
     async def look() -> list[Object]:
         found, _ = await world.client.list(resource, NAMESPACE)
@@ -166,11 +184,10 @@ async def test_a_service_is_ready_when_gateways_of_the_gateway_api_accept_its_ro
         assert set(routes) == {"app.default.example.com", "app.default.svc.cluster.local"}
         await waits_for(world, "NetworkConfigured", "HTTPRouteNotReady")
 
-        await accept(world)
-        await waits_for(world, "LoadBalancerReady", "does not serve this version yet (status 404)")
-        await gateways.take()
-
-        service = await world.ready()
+        async with on_and_on(lambda: accept(world)):
+            await waits_for(world, "LoadBalancerReady", "does not serve this version yet (status 404)")
+            async with on_and_on(gateways.take):
+                service = await world.ready()
         assert service["status"]["url"] == "http://app.default.example.com:8080"
         ingress = await world.get(INGRESS, "app")
         assert ingress["status"]["publicLoadBalancer"] == {
@@ -183,19 +200,17 @@ async def test_a_service_is_ready_when_gateways_of_the_gateway_api_accept_its_ro
 async def test_a_new_version_is_told_ready_only_when_no_gateway_serves_the_old_one_any_more(world: World) -> None:
     async with Gateways(world, HTTP_ROUTE).running() as gateways:
         await gateway_api(world)
-        await children(world, HTTP_ROUTE, 2)
-        await accept(world)
-        await gateways.take()
-        await world.ready()
+        async with on_and_on(lambda: accept(world)):
+            async with on_and_on(gateways.take):
+                await world.ready()
 
-        await world.apply(traffic=[{"latestRevision": True, "percent": 100, "tag": "next"}])
-        await children(world, HTTP_ROUTE, 4)
-        await accept(world)
-        await waits_for(world, "LoadBalancerReady", "does not serve this version yet")
-        assert find((await world.get(ROUTE, "app"))["status"], "IngressReady")["status"] == "Unknown"
-        await gateways.take()
+            await world.apply(traffic=[{"latestRevision": True, "percent": 100, "tag": "next"}])
+            await children(world, HTTP_ROUTE, 4)
+            await waits_for(world, "LoadBalancerReady", "does not serve this version yet")
+            assert find((await world.get(ROUTE, "app"))["status"], "IngressReady")["status"] == "Unknown"
 
-        await world.ready(generation=2)
+            async with on_and_on(gateways.take):
+                await world.ready(generation=2)
 
 
 async def test_what_is_not_needed_any_more_is_deleted_and_what_somebody_edits_comes_back(world: World) -> None:
@@ -203,14 +218,7 @@ async def test_what_is_not_needed_any_more_is_deleted_and_what_somebody_edits_co
         await gateway_api(world)
         await world.apply(traffic=[{"latestRevision": True, "percent": 100, "tag": "next"}])
 
-        async def serve() -> None:
-            while True:
-                await accept(world)
-                await gateways.take()
-                await asyncio.sleep(0.05)
-
-        serving = asyncio.create_task(serve())
-        try:
+        async with on_and_on(lambda: accept(world), gateways.take):
             await children(world, HTTP_ROUTE, 4)
             await world.ready(generation=2)
             await world.apply(traffic=[{"latestRevision": True, "percent": 100}])
@@ -227,9 +235,6 @@ async def test_what_is_not_needed_any_more_is_deleted_and_what_somebody_edits_co
             assert again is not None
             assert again["metadata"]["labels"]["mine"] == "kept"
             await world.client.delete(SERVICE, "app", NAMESPACE)
-        finally:
-            serving.cancel()
-            await asyncio.gather(serving, return_exceptions=True)
 
 
 async def test_a_service_is_ready_when_gateways_of_istio_serve_its_virtual_services(world: World) -> None:
@@ -240,9 +245,8 @@ async def test_a_service_is_ready_when_gateways_of_istio_serve_its_virtual_servi
         assert made["app-mesh"]["spec"]["gateways"] == ["mesh"]
         await waits_for(world, "LoadBalancerReady", "does not serve this version yet")
 
-        await gateways.take()
-
-        assert (await world.ready())["status"]["url"] == "http://app.default.example.com:8080"
+        async with on_and_on(gateways.take):
+            assert (await world.ready())["status"]["url"] == "http://app.default.example.com:8080"
 
 
 async def test_ingresses_of_other_classes_are_left_alone(world: World) -> None:
@@ -263,7 +267,8 @@ async def use_listeners(world: World) -> None:
         for kind in ("Accepted", "Programmed", "ResolvedRefs")
     ]
     listeners = [{"name": one["name"], "conditions": conditions} for one in found["spec"]["listeners"]]
-    await world.client.update_status(GATEWAY, {**found, "status": {"listeners": listeners}})
+    with suppress(Conflict):
+        await world.client.update_status(GATEWAY, {**found, "status": {"listeners": listeners}})
 
 
 async def listener_names(world: World, count: int) -> list[str]:
@@ -289,13 +294,10 @@ async def test_a_host_with_a_certificate_has_a_listener_that_goes_with_its_servi
         _, ours = await listener_names(world, 2)
         ingress = await waits_for(world, "NetworkConfigured", "ListenerNotReady")
         (secured,) = ingress["spec"]["tls"]
-        await use_listeners(world)
-        routes = await children(world, HTTP_ROUTE, 3)
-        assert set(routes) >= {f"{host}-redirect" for host in secured["hosts"]}
-        await accept(world)
-        await gateways.take()
-
-        service = await world.ready()
+        async with on_and_on(lambda: use_listeners(world), lambda: accept(world), gateways.take):
+            routes = await children(world, HTTP_ROUTE, 3)
+            assert set(routes) >= {f"{host}-redirect" for host in secured["hosts"]}
+            service = await world.ready()
 
         assert service["status"]["url"].startswith("https://")
         assert routes["app.default.example.com"]["spec"]["parentRefs"][0]["sectionName"] == ours
@@ -340,9 +342,8 @@ async def test_a_certificate_is_carried_over_to_gateways_of_istio_and_goes_with_
             return f"{NAMESPACE}/{name}" in made["app-ingress"]["spec"]["gateways"]
 
         await eventually(refers)
-        await gateways.take()
-
-        service = await world.ready()
+        async with on_and_on(gateways.take):
+            service = await world.ready()
 
         assert service["status"]["url"].startswith("https://")
         (copy,) = await copies(world, 1)

@@ -129,6 +129,10 @@ class Conditions:
         else:
             self.mark_unknown(kind, reason, message)
 
+    def restore(self, condition: Mapping[str, Any]) -> None:
+        """Put a condition back as it was read, and leave all others as they are."""
+        self._set(condition["type"], condition["status"], condition.get("reason", ""), condition.get("message", ""))
+
     def clear(self, kind: str) -> None:
         """Drop a condition that is not part of the happy rule."""
         assert self._kinds.severity(kind) == _SEVERITY_INFO, f"{kind} belongs to the rule and cannot be dropped"

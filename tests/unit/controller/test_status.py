@@ -103,6 +103,40 @@ async def test_the_generation_counts_as_seen_also_after_an_error(bench: Bench) -
     assert find(status, "Ready")["reason"] == "Broken"
 
 
+async def test_a_pass_that_fails_halfway_does_not_call_a_new_generation_ready(bench: Bench) -> None:
+    """Twice in a row, so that the second one no longer meets a generation that it has not seen."""
+
+    async def fail_halfway(route: Object, conditions: Conditions) -> None:
+        conditions.mark_true("AllTrafficAssigned")
+        raise Unavailable(503, "Unavailable", "try later")
+
+    await bench.run(all_true)
+    await bench.status()
+    await bench.api.patch(ROUTE, "app", "shop", {"metadata": {"generation": 2}})
+    for _ in range(2):
+        await bench.status()
+        with pytest.raises(Unavailable):
+            await bench.run(fail_halfway)
+        status = await bench.status()
+        assert status["observedGeneration"] == 2
+        assert find(status, "Ready")["status"] == "Unknown"
+        assert find(status, "Ready")["reason"] == "NewObservedGenFailure"
+
+    await bench.run(all_true)
+    assert find(await bench.status(), "Ready")["status"] == "True"
+
+
+async def test_a_pass_that_fails_leaves_what_was_ready_ready(bench: Bench) -> None:
+    async def fail(route: Object, conditions: Conditions) -> None:
+        raise Unavailable(503, "Unavailable", "try later")
+
+    await bench.run(all_true)
+    await bench.status()
+    with pytest.raises(Unavailable):
+        await bench.run(fail)
+    assert find(await bench.status(), "Ready")["status"] == "True"
+
+
 async def test_something_foreign_in_the_way_is_told_and_looked_at_again(bench: Bench) -> None:
     async def refuse(route: Object, conditions: Conditions) -> None:
         conditions.mark_false("IngressReady", "NotOwned", "There is an existing Ingress.")
