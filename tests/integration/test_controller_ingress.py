@@ -295,9 +295,9 @@ async def test_a_host_with_a_certificate_has_a_listener_that_goes_with_its_servi
         ingress = await waits_for(world, "NetworkConfigured", "ListenerNotReady")
         (secured,) = ingress["spec"]["tls"]
         async with on_and_on(lambda: use_listeners(world), lambda: accept(world), gateways.take):
-            routes = await children(world, HTTP_ROUTE, 3)
-            assert set(routes) >= {f"{host}-redirect" for host in secured["hosts"]}
             service = await world.ready()
+        routes = await children(world, HTTP_ROUTE, 3)
+        assert set(routes) >= {f"{host}-redirect" for host in secured["hosts"]}
 
         assert service["status"]["url"].startswith("https://")
         assert routes["app.default.example.com"]["spec"]["parentRefs"][0]["sectionName"] == ours
@@ -382,9 +382,8 @@ async def gone(world: World, resource: Resource) -> None:
 async def test_splits_tags_and_visibility_reach_gateways_of_istio(world: World) -> None:
     async with Gateways(world, VIRTUAL_SERVICE).running() as gateways:
         await istio(world)
-        await children(world, VIRTUAL_SERVICE, 2)
-        await gateways.take()
-        await world.ready()
+        async with on_and_on(gateways.take):
+            await world.ready()
 
         traffic = [{"revisionName": "app-00001", "percent": 70, "tag": "old"}, {"latestRevision": True, "percent": 30}]
         await world.apply(traffic=traffic, command="two")
@@ -396,8 +395,8 @@ async def test_splits_tags_and_visibility_reach_gateways_of_istio(world: World) 
 
         found = await eventually(split)
         assert found is not None
-        await gateways.take()
-        await world.ready(generation=2)
+        async with on_and_on(gateways.take):
+            await world.ready(generation=2)
         hosts = found["spec"]["hosts"]
         assert {"app.default.example.com", "old-app.default.example.com", "app.default", "old-app.default"} <= set(
             hosts
