@@ -27,7 +27,8 @@ def test_an_app_on_a_laptop_is_served_by_https_over_both_protocols(tmp_path: Pat
     with running(folder, "--https-port", str(port)) as up:
         assert re.search(rf"https +on port {port}; clients have to trust \.upwell/ca\.crt", up.said())
 
-        eventually_here(lambda: f"https://{HOST}:{port}" in up.upwell("get", "services").stdout)
+        assert f"curl --cacert .upwell/ca.crt https://{HOST}:{port}" in up.said()
+        assert f"https://{HOST}:{port}" in up.upwell("get", "services").stdout
         for http2, version in ((False, "HTTP/1.1"), (True, "HTTP/2")):
             assert served(up, port, http2=http2) == (version, "https", "Hello from hello-00001!\n")
         with up.client("hello") as client:

@@ -12,7 +12,7 @@ from upwell.api.resources import CONFIG_MAP, SERVICE
 from upwell.cli.apply import apply_documents
 from upwell.cli.documents import Document, load_files
 from upwell.cli.errors import CommandError
-from upwell.cli.observe import observing
+from upwell.cli.observe import ServiceState, observing
 from upwell.cli.session import FOLDER, platform_root
 from upwell.cluster.errors import NotFound
 from upwell.local.platform import Platform, PlatformError
@@ -22,6 +22,8 @@ __all__ = ["up"]
 _READY_SECONDS = 30.0
 _LOOK_SECONDS = 0.05
 _AUTHORITY_LOOKS = 200
+_CERTIFICATE_SECONDS = 5.0
+"""A Service is Ready by http until its certificate is signed; one without, as inside the cluster, stays so."""
 
 
 async def up(files: list[str], namespace: str, port: int, https_port: int | None) -> None:
@@ -104,14 +106,22 @@ async def _tell_https(platform: Platform, *, wait: bool) -> None:
     print(f"https    on port {platform.https_port}; clients have to trust what is in: {get}", flush=True)
 
 
+def _is_ready_by_https(state: ServiceState) -> bool:
+    return state.ready and state.url.startswith("https:")
+
+
 async def announce(platform: Platform, document: Document) -> None:
     """Wait until a Service is Ready and print how to call it, or why it is not."""
     name, namespace = name_of(document.obj), namespace_of(document.obj)
     async with observing(platform.client, namespace, name) as observer:
         ready = await observer.wait_for(lambda state: state.ready or state.failed, _READY_SECONDS)
         state = observer.state
+        secured = platform.https_port is not None and state.ready
+        if secured and await observer.wait_for(_is_ready_by_https, _CERTIFICATE_SECONDS):
+            state = observer.state
     if ready and state.ready:
-        print(f"{name} is ready  {state.url}\n  curl {state.url}", flush=True)
+        trust = f"--cacert {FOLDER}/ca.crt " if state.url.startswith("https:") else ""
+        print(f"{name} is ready  {state.url}\n  curl {trust}{state.url}", flush=True)
         return
     reason = state.reason if state.failed else state.pod_trouble or state.reason
     reason = reason if ready else f"still waiting after {_READY_SECONDS:.0f} s: {reason or 'no reason given'}"
