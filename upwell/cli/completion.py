@@ -24,6 +24,10 @@ class Completes:
         self._kind = kind
 
     def __call__(self, prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
+        # Loaded before the clock starts: the second is the server's.
+        import upwell.cli.session
+        import upwell.cli.show  # noqa: F401
+
         try:
             return asyncio.run(asyncio.wait_for(self._names(parsed_args), _SECONDS))
         except Exception:  # whatever is wrong, a TAB is no place to say it

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -65,7 +66,7 @@ def _add_object_commands(commands: Commands) -> None:
     apply = commands.add_parser("apply", help="create or change what the files describe")
     apply.add_argument("files", nargs="+", metavar="FILE")
     get = commands.add_parser("get", help="list services, revisions, pods …, or any other kind")
-    get.add_argument("kind", help="services, revisions, routes, pods, …")
+    get.add_argument("kind", help="services, revisions, routes, pods, …; KIND/NAME is KIND NAME")
     get.add_argument("name", nargs="?", default="").completer = Completes()  # type: ignore[attr-defined]
     get.add_argument("-o", "--output", choices=("json", "yaml", "name", "wide", "url"), default="", help="no table")
     get.add_argument("-A", "--all-namespaces", action="store_true")
@@ -173,11 +174,11 @@ async def _with_session(session: "Session", options: argparse.Namespace, documen
         for line in await apply_documents(session.client, documents):
             print(line)
     elif options.command == "get":
-        resource = show.find_resource(options.kind)
-        await show.get(session, resource, [options.name] if options.name else [], everywhere, options.output)
+        kind, names = _kind_and_names([options.kind, options.name] if options.name else [options.kind])
+        await show.get(session, show.find_resource(kind), names, everywhere, options.output)
     elif options.command == "delete":
-        resource = show.find_resource(options.words[0] if len(options.words) > 1 else "ksvc")
-        await show.delete(session, resource, options.words[-1:], options.namespace)
+        kind, names = _kind_and_names(options.words, "ksvc")
+        await show.delete(session, show.find_resource(kind), names, options.namespace)
     elif options.command == "explain":
         from upwell.cli.explain import explain
 
@@ -192,6 +193,16 @@ async def _with_session(session: "Session", options: argparse.Namespace, documen
         )
 
 
+def _kind_and_names(words: list[str], default: str = "") -> tuple[str, list[str]]:
+    """`KIND NAME` and `KIND/NAME` are the same; a word alone is a kind, or a name where there is a `default` kind."""
+    kind, slash, name = words[0].partition("/")
+    if slash and (len(words) > 1 or not name):
+        raise CommandError(f"{' '.join(words)}: one name, after the slash", "KIND/NAME, or KIND NAME", code=2)
+    if slash:
+        return kind, [name]
+    return (default, words) if default and len(words) == 1 else (kind, words[1:])
+
+
 _TAKES_ANY_WORD = ("--arg", "--cmd")
 
 
@@ -204,6 +215,11 @@ def joined(words: Sequence[str]) -> list[str]:
         else:
             joined.append(word)
     return joined
+
+
+def _drop_output() -> None:
+    """What is still buffered goes nowhere: the interpreter would try once more at its end, and fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -227,8 +243,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.code
     except BrokenPipeError:
         # The reader has seen enough, as `head` has: no failure, and nothing is left that may be written.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _drop_output()
+        print("Error: what to print could not be written: no space left on device", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
 

@@ -1,5 +1,7 @@
 """The words of the command line, and how it fails."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,10 @@ from upwell.cli.main import build_parser, main
 from upwell.cli.reference import verbs_of
 from upwell.cli.show import find_resource
 
+KUBECONFIG = (
+    "{apiVersion: v1, kind: Config, current-context: a, clusters: [{name: a, cluster: {server: 'http://127.0.0.1:9'}}],"
+    " users: [{name: a, user: {}}], contexts: [{name: a, context: {cluster: a, user: a}}]}"
+)
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
 
 
@@ -50,12 +56,39 @@ def test_without_a_platform_the_user_is_told_how_to_start_one(
     )
 
 
+@pytest.mark.parametrize("words", [["get", "ksvc/"], ["get", "ksvc/hi", "hi"], ["delete", "ksvc/"]])
+def test_a_kind_with_a_slash_wants_one_name(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(KUBECONFIG)
+
+    code = main([*words, "--kubeconfig", str(kubeconfig)])
+
+    assert code == 2
+    assert "one name, after the slash" in capsys.readouterr().err
+
+
+def test_output_that_finds_no_space_is_one_line(tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "upwell.cli.main", "completion", "bash"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+        )
+
+    assert (ended.returncode, ended.stderr) == (
+        1,
+        "Error: what to print could not be written: no space left on device\n",
+    )
+
+
 def test_an_unreachable_platform_is_one_line_and_a_hint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text(
-        "{apiVersion: v1, kind: Config, current-context: a, clusters: [{name: a, cluster: {server: 'http://127.0.0.1:9'}}],"
-        " users: [{name: a, user: {}}], contexts: [{name: a, context: {cluster: a, user: a}}]}"
-    )
+    kubeconfig.write_text(KUBECONFIG)
 
     code = main(["get", "services", "--kubeconfig", str(kubeconfig)])
 
