@@ -188,7 +188,8 @@ async def test_a_browser_over_http2_reaches_an_app_that_speaks_http1(secure: Sec
                 extensions={"sni_hostname": "a.example"},
             )
 
-        plain, posted = await asyncio.gather(ask("GET", None), ask("POST", b"x" * 200_000))
+        # One after the other: httpx may wait for ever when another request of its connection reads its WINDOW_UPDATE.
+        plain, posted = await ask("GET", None), await ask("POST", b"x" * 200_000)
         assert {plain.http_version, posted.http_version} == {"HTTP/2"}
         assert posted.json()["body"] == 200_000
         fields = [field for field in plain.json()["headers"] if field[0] == "cookie"]
