@@ -276,12 +276,13 @@ class Autoscaler:
 
     async def run(self, stop: asyncio.Event) -> None:
         ports = self._config.ports
-        await self._stat_server.start(ports.bind_host, ports.actual(PORT_STAT_SERVER))
         inspection = Inspection(self._deciders, self._pods, self._timeline)
         metrics_server = await serve_metrics(
             self.registry, ports.bind_host, ports.actual(PORT_METRICS), inspection.routes()
         )
         try:
+            # Last, as it is what tells the kubelet that all the rest can be reached.
+            await self._stat_server.start(ports.bind_host, ports.actual(PORT_STAT_SERVER))
             async with running(
                 {f"copy of {informer.resource.plural}": informer.run() for informer in self._copies()}
                 | {
